@@ -1,0 +1,39 @@
+"""What the node process may ask of a network: the one protocol of the two engines.
+
+`kernel.py` answers with namespaces, veths and iptables in the kernel; a user-space engine answers with sockets.
+Which Pods exist is the kubelet's business, which rules are written is kube-proxy's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+
+class Engine(Protocol):
+    """The network of all nodes of one cluster, and the machine outside it."""
+
+    simulated: bool
+
+    async def restore(self, node: str, text: str) -> None:
+        """Applies one `iptables-restore --noflush --counters` input on a node, all of it or nothing.
+
+        Raises EngineError with iptables' own words.
+        """
+        ...
+
+    async def save(self, node: str, table: str = "", *, counters: bool = False) -> str:
+        """`iptables-save [-t TABLE] [-c]` of a node."""
+        ...
+
+    async def command(self, node: str, argv: Sequence[str], *, input: str = "") -> str:
+        """Runs an administration command (ip, nft, conntrack) on a node and returns its output."""
+        ...
+
+    def shell_environment(self, place: str) -> Mapping[str, str]:
+        """Environment that a shell at a place (a node's name, or `outside`) needs to reach the network."""
+        ...
+
+
+class EngineError(Exception):
+    """The network refused; the text is the tool's own."""

@@ -1,0 +1,101 @@
+"""The one table of resources: every kind the API server serves, by its names.
+
+Pure data, cheap to import from any process. What is special about a kind (defaulting, validation, allocation)
+is in the module of `resources/` named after it; fields are in `schema.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource of the API, as discovery describes it."""
+
+    plural: str
+    kind: str
+    group: str = ""
+    version: str = "v1"
+    namespaced: bool = True
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    subresources: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ALL_VERBS
+    singular: str = field(default="")
+
+    def __post_init__(self) -> None:
+        if not self.singular:
+            object.__setattr__(self, "singular", self.kind.lower())
+
+    @property
+    def name(self) -> str:
+        """The name that components and errors use: `pods`, `deployments.apps`."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def api_version(self) -> str:
+        """`v1`, `apps/v1`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str | None = None, name: str = "", subresource: str = "") -> str:
+        """The URL path of the collection, or of one object or its subresource."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        parts = [root]
+        if namespace and self.namespaced:
+            parts += ["namespaces", namespace]
+        parts += [part for part in (self.plural, name, subresource) if part]
+        return "/".join(parts)
+
+
+_TABLE = (
+    Resource("namespaces", "Namespace", namespaced=False, short_names=("ns",), subresources=("finalize", "status")),
+    Resource("nodes", "Node", namespaced=False, short_names=("no",), subresources=("proxy", "status")),
+    Resource(
+        "pods",
+        "Pod",
+        short_names=("po",),
+        categories=("all",),
+        subresources=(
+            "attach", "binding", "ephemeralcontainers", "eviction", "exec", "log", "portforward", "proxy", "status",
+        ),
+    ),
+    Resource(
+        "services", "Service", short_names=("svc",), categories=("all",), subresources=("proxy", "status"),
+    ),
+    Resource("endpoints", "Endpoints", short_names=("ep",), singular="endpoints"),
+    Resource("configmaps", "ConfigMap", short_names=("cm",)),
+    Resource("secrets", "Secret"),
+    Resource("serviceaccounts", "ServiceAccount", short_names=("sa",), subresources=("token",)),
+    Resource("events", "Event", short_names=("ev",)),
+    Resource("events", "Event", group="events.k8s.io", short_names=("ev",)),
+    Resource("endpointslices", "EndpointSlice", group="discovery.k8s.io"),
+    Resource(
+        "deployments",
+        "Deployment",
+        group="apps",
+        short_names=("deploy",),
+        categories=("all",),
+        subresources=("scale", "status"),
+    ),
+    Resource(
+        "replicasets",
+        "ReplicaSet",
+        group="apps",
+        short_names=("rs",),
+        categories=("all",),
+        subresources=("scale", "status"),
+    ),
+    Resource(
+        "replicationcontrollers",
+        "ReplicationController",
+        short_names=("rc",),
+        categories=("all",),
+        subresources=("scale", "status"),
+    ),
+    Resource("leases", "Lease", group="coordination.k8s.io"),
+)
+
+RESOURCES: dict[str, Resource] = {resource.name: resource for resource in _TABLE}
