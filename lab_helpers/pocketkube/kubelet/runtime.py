@@ -1,7 +1,7 @@
 """What the kubelet may ask of the thing that runs Pods: the Container Runtime Interface in small.
 
-The kernel engine implements it with namespaces and a warm template process (`network/kernel.py`, `kubelet/template.py`);
-another engine may do it without. Pod life cycle, probes and status are left to the kubelet.
+The kernel engine implements it with namespaces and a warm template process (`network/kernel.py`,
+`kubelet/template.py`); another engine may do it without. Pod life cycle, probes and status are left to the kubelet.
 Models k8s.io/cri-api (RunPodSandbox, StartContainer, StopContainer, Exec).
 """
 
