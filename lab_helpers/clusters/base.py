@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -27,6 +27,20 @@ class CommandResult:
     def ok(self) -> bool:
         """True if it ended with 0."""
         return self.returncode == 0
+
+
+class RunningCommand(Protocol):
+    """A command that goes on while its output is read; a `subprocess.Popen` in text mode is one."""
+
+    stdout: IO[str] | None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits for its end and gives the exit code."""
+        ...
+
+    def kill(self) -> None:
+        """Ends it, in the place where it runs too."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -86,6 +100,14 @@ class Cluster(Protocol):
         self, argv: Sequence[str], *, input: str | None = None, timeout: float | None = 60
     ) -> CommandResult:
         """Runs a command on a machine outside the cluster."""
+        ...
+
+    def start(self, argv: Sequence[str], *, place: str = "node", node: str | None = None) -> RunningCommand:
+        """Starts a long-running command on a node (`place="node"`) or outside (`place="outside"`).
+
+        Its standard output and error are one text stream, to be read line by line while it runs. Pods are reached
+        by `kubectl exec`.
+        """
         ...
 
     def iptables_save(self, node: str | None = None) -> str:
