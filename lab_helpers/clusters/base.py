@@ -102,7 +102,7 @@ class Cluster(Protocol):
         """Runs a command on a machine outside the cluster."""
         ...
 
-    def start(self, argv: Sequence[str], *, place: str = "node", node: str | None = None) -> RunningCommand:
+    def launch(self, argv: Sequence[str], *, place: str = "node", node: str | None = None) -> RunningCommand:
         """Starts a long-running command on a node (`place="node"`) or outside (`place="outside"`).
 
         Its standard output and error are one text stream, to be read line by line while it runs. Pods are reached
