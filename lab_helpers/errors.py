@@ -7,6 +7,7 @@
       │    ├─ ClusterNotRunning
       │    ├─ ClusterAlreadyUp
       │    ├─ StaleState         what a cluster that died left behind is in the way
+      │    ├─ StateUnusable      the file behind the cluster's store is damaged or can't be written
       │    └─ StartFailed
       ├─ NodeShellError          a command on a node or outside could not be started
       ├─ InvalidInput            what the user typed or wrote in a file can't be used
@@ -62,6 +63,12 @@ class StaleState(ClusterError):
     """A cluster of that name died and left its state behind."""
 
     exit_code = 5
+
+
+class StateUnusable(ClusterError):
+    """The file behind the cluster's store is damaged, locked or can't be written."""
+
+    exit_code = 9
 
 
 class StartFailed(ClusterError):
