@@ -1,0 +1,193 @@
+"""The types of the Kubernetes API as a table: what fields a kind has, and how each is merged, owned and encoded.
+
+    kind_type("apps", "v1", "Deployment")     -> "apps.v1.Deployment"
+    fields("apps.v1.Deployment")["spec"].type -> "apps.v1.DeploymentSpec"
+
+The table is `schema_data/schema.json`, written by `tests/tools/generate_schema.py`; a type is parsed when first
+asked for. Patching, applying, validating and protobuf are functions over it (`api/`, `protobuf.py`); which kinds are
+served, and under which names, is in `resources/table.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, cast
+
+TypeName = str
+"""`core.v1.Pod` for a struct, else one of SCALARS."""
+
+SCALARS = frozenset(
+    {
+        "bool", "int32", "int64", "double", "string", "bytes", "IntOrString", "Quantity", "Time", "MicroTime",
+        "FieldsV1", "RawExtension", "StringList",
+    }
+)  # fmt: skip
+"""Types without fields of their own. `StringList` is a map's value that is a list of strings."""
+
+_META_KINDS = {"DeleteOptions": "meta.v1.DeleteOptions", "WatchEvent": "meta.v1.WatchEvent"}
+
+Shape = Literal["one", "list", "map"]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a type, as JSON knows it."""
+
+    name: str
+    type: TypeName
+    """Type of the field, or of the list's items, or of the map's values."""
+    kind: Shape
+    wire: tuple[int, ...] = ()
+    """Protobuf field number; two of them if the field sits in an embedded message; empty if not in protobuf."""
+    required: bool = False
+    written: bool = False
+    """Written also when it is empty (no `omitempty`): true of every required field."""
+    nullable: bool = False
+    """A pointer in Go: its zero value differs from its absence."""
+    by_value: bool = False
+    """A struct by value in Go: written even when nobody set it, as `resources: {}` of a container."""
+    patch_strategy: tuple[str, ...] = ()
+    """Of `merge`, `replace`, `retainKeys` (strategic merge patch)."""
+    merge_key: str | None = None
+    list_type: Literal["atomic", "set", "map"] | None = None
+    list_map_keys: tuple[str, ...] = ()
+    map_type: Literal["atomic", "granular"] | None = None
+    default: str | None = None
+    """Stands in for the field where it is a key of an associative list."""
+    go_type: str | None = None
+
+    @property
+    def is_atomic(self) -> bool:
+        """Owned and replaced as a whole by server-side apply."""
+        if self.kind == "list":
+            return self.list_type in (None, "atomic")
+        return self.map_type == "atomic" or (self.kind == "one" and is_atomic(self.type))
+
+    @property
+    def is_struct(self) -> bool:
+        """The type has fields of its own."""
+        return self.type not in SCALARS
+
+
+@functools.cache
+def _table() -> dict[str, Any]:
+    path = Path(__file__).with_name("schema_data") / "schema.json"
+    return cast(dict[str, Any], json.loads(path.read_bytes()))
+
+
+@functools.cache
+def _atomic_types() -> frozenset[str]:
+    return frozenset(_table()["atomic"])
+
+
+def is_atomic(type_name: TypeName) -> bool:
+    """True if values of that struct are owned as a whole, wherever they are (`x-kubernetes-map-type: atomic`)."""
+    return type_name in _atomic_types()
+
+
+def release() -> str:
+    """The Kubernetes release that the table describes."""
+    return str(_table()["release"])
+
+
+def kind_type(group: str, version: str, kind: str) -> TypeName:
+    """The type of a kind; LookupError if the table has none."""
+    name = "/".join(part for part in (group, version, kind) if part)
+    found = _table()["kinds"].get(name) or _META_KINDS.get(kind)
+    if found is None:
+        raise LookupError(f'no kind "{kind}" is known for version "{group + "/" if group else ""}{version}"')
+    return str(found)
+
+
+def kinds() -> Mapping[tuple[str, str, str], TypeName]:
+    """Every kind of the table: (group, version, kind) -> type."""
+    return {_split_kind(name): kind_name for name, kind_name in _table()["kinds"].items()}
+
+
+def _split_kind(name: str) -> tuple[str, str, str]:
+    group_version, _, kind = name.rpartition("/")
+    group, _, version = group_version.rpartition("/")
+    return group, version, kind
+
+
+def openapi_name(type_name: TypeName) -> str:
+    """The name upstream's OpenAPI documents give a type: `io.k8s.api.core.v1.Pod`."""
+    if type_name.startswith("meta."):
+        return f"io.k8s.apimachinery.pkg.apis.{type_name}"
+    return f"io.k8s.api.{type_name}"
+
+
+@functools.cache
+def fields(type_name: TypeName) -> Mapping[str, Field]:
+    """The fields of a type, by JSON name; LookupError for an unknown type."""
+    if type_name in SCALARS:
+        return MappingProxyType({})
+    lines = _table()["types"].get(type_name)
+    if lines is None:
+        raise LookupError(f'no type "{type_name}" in the schema')
+    return MappingProxyType({name: _parse_field(name, line) for name, line in lines.items()})
+
+
+def _parse_field(name: str, line: str) -> Field:
+    """Reads a field as the generator wrote it: `[]core.v1.ServicePort 1 strategy=merge key=port ...`."""
+    shaped, number, *words = line.split(" ")
+    kind: Shape = "list" if shaped.startswith("[]") else "map" if shaped.startswith("{}") else "one"
+    flags = {word for word in words if "=" not in word}
+    named = dict(word.split("=", 1) for word in words if "=" in word)
+    return Field(
+        name,
+        shaped.removeprefix("[]").removeprefix("{}"),
+        kind,
+        wire=() if number == "-" else tuple(int(part) for part in number.split(".")),
+        required="required" in flags,
+        written=bool(flags & {"required", "written"}),
+        nullable="pointer" in flags,
+        by_value="value" in flags,
+        patch_strategy=_words(named.get("strategy")),
+        merge_key=named.get("key"),
+        list_type=cast(Any, named.get("list")),
+        list_map_keys=_words(named.get("keys")),
+        map_type=cast(Any, named.get("map")),
+        default=named.get("default"),
+        go_type=named.get("go"),
+    )
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text else ()
+
+
+def describe(type_name: TypeName, field: str = "") -> str:
+    """What upstream says of a type or field, as the official client's models carry it; "" if they say nothing.
+
+    The client is large, so it is imported here, when a description is really wanted.
+    """
+    import kubernetes.client.models as models
+
+    group, version, kind = type_name.split(".")
+    plain, qualified = f"{version.capitalize()}{kind}", f"{group.capitalize()}{version.capitalize()}{kind}"
+    model = getattr(models, qualified, None) or getattr(models, plain, None)
+    if model is None:
+        return ""
+    if not field:
+        return inspect.cleandoc(model.__doc__ or "").partition("Attributes:")[0].partition("NOTE:")[0].strip()
+    declared = fields(type_name).get(field)
+    said = _described_field(model, field)
+    # The client says nothing of a field that refers to a struct: the struct's own description stands in.
+    return said or (describe(declared.type) if declared and declared.is_struct else "")
+
+
+def _described_field(model: Any, field: str) -> str:
+    """A field's description: of a pydantic model (client 36 and newer), else out of a property's docstring."""
+    attribute = next((name for name, json_name in model.attribute_map.items() if json_name == field), "")
+    if declared := getattr(model, "model_fields", {}).get(attribute):
+        return declared.description or ""
+    lines = inspect.cleandoc(getattr(model, attribute, None).__doc__ or "").splitlines()
+    said = [line for line in lines[1:] if line and not line.startswith(":")]
+    return " ".join(said).partition("# noqa")[0].strip()
