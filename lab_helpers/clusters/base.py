@@ -74,6 +74,11 @@ class Cluster(Protocol):
         ...
 
     @property
+    def environment(self) -> dict[str, str]:
+        """Variables with which any program, kubectl above all, talks to this cluster."""
+        ...
+
+    @property
     def capabilities(self) -> Capabilities:
         """What this cluster can show."""
         ...

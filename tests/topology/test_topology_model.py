@@ -68,7 +68,7 @@ def test_one_of_two_labels_is_nearly_selected() -> None:
 
 def test_without_a_service_all_pods_are_shown_unselected() -> None:
     recorded = Recorded("01-demo-1pod")
-    recorded.service = None
+    recorded.service, recorded.slices = None, []
     topology = recorded.topology(rules=[])
     assert topology.service is None
     assert [pod.selected for pod in topology.pods] == [False]
