@@ -6,7 +6,7 @@ Pure data, given to every part; how a part behaves is left to that part.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 KUBERNETES_VERSION = "v1.36.2"
@@ -26,7 +26,6 @@ class ClusterConfig:
     cluster_domain: str = "cluster.local"
     api_port_inside: int = 8443
     """Port of the API server as Pods see it behind the `kubernetes` Service (minikube's number)."""
-    feature_gates: dict[str, bool] = field(default_factory=dict)
 
     @property
     def kubeconfig(self) -> Path:
@@ -62,6 +61,11 @@ class ClusterConfig:
     def shell_socket(self) -> Path:
         """Unix socket through which `servicelab node` and `servicelab outside` start commands."""
         return self.state_dir / "shell.sock"
+
+    @property
+    def handover_socket(self) -> Path:
+        """Unix socket on which the control plane takes the API's door inside the cluster (`handover`)."""
+        return self.state_dir / "door.sock"
 
     @property
     def outside_ip(self) -> str:
