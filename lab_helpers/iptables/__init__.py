@@ -10,27 +10,41 @@ Depends on nothing else of ServiceLab but the error tree.
 
 from __future__ import annotations
 
+from .canonical import canonical
+from .evaluator import Evaluator, Outcome, Trace, trace
 from .explanation import Branch, Explanation, Share, distribution, explain, service_port_names
 from .model import Chain, Condition, Counters, Match, Option, Rule, Ruleset, Table, Target
+from .packet import Host, Packet, Route, Step
 from .parser import parse
 from .renderer import render
+from .tables import Tables
 
 __all__ = [
     "Branch",
     "Chain",
     "Condition",
     "Counters",
+    "Evaluator",
     "Explanation",
+    "Host",
     "Match",
     "Option",
+    "Outcome",
+    "Packet",
+    "Route",
     "Rule",
     "Ruleset",
     "Share",
+    "Step",
     "Table",
+    "Tables",
     "Target",
+    "Trace",
+    "canonical",
     "distribution",
     "explain",
     "parse",
     "render",
     "service_port_names",
+    "trace",
 ]

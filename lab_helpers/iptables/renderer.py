@@ -17,8 +17,11 @@ _SPECIAL = re.compile(r"([\"'\\])")
 _STRING_OPTIONS = frozenset({"--comment", "--nfacct-name", "--log-prefix", "--string"})
 
 
-def render(ruleset: Ruleset, *, counters: bool = False) -> str:
-    """The text of `iptables-save` (`-c` with `counters`); parsing it again gives the same Ruleset."""
+def render(ruleset: Ruleset, *, counters: bool | None = None) -> str:
+    """The text of `iptables-save`; parsing it again gives the same Ruleset.
+
+    With `counters` every rule shows them (`-c`), with False none does; otherwise those that came with some.
+    """
     lines: list[str] = []
     for table in ruleset.tables.values():
         lines += table.header
@@ -27,13 +30,14 @@ def render(ruleset: Ruleset, *, counters: bool = False) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def render_table(table: Table, *, counters: bool = False) -> list[str]:
+def render_table(table: Table, *, counters: bool | None = None) -> list[str]:
     """The lines of one table, from `*name` to `COMMIT`."""
     lines = [f"*{table.name}"]
     lines += [render_chain_line(chain) for chain in table.chains.values()]
     for chain in table.chains.values():
         for rule in chain.rules:
-            prefix = _counters(rule.counters or Counters()) + " " if counters or rule.counters else ""
+            shown = rule.counters is not None if counters is None else counters
+            prefix = _counters(rule.counters or Counters()) + " " if shown else ""
             lines.append(f"{prefix}-A {chain.name}{render_rule(rule)}")
     lines.append("COMMIT")
     return lines
