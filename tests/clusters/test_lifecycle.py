@@ -1,0 +1,232 @@
+"""Starting and ending an embedded cluster: nothing stays, nothing acknowledged is lost, and errors are one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lab_helpers.clusters import EmbeddedCluster
+from lab_helpers.clusters.inspection import processes_below
+from lab_helpers.pocketkube.state import StateDir
+
+pytestmark = pytest.mark.kernel
+
+DEADLINE = 20.0
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What a cluster could leave on a machine."""
+
+    processes: frozenset[str]
+    namespaces: frozenset[str]
+    mounts: frozenset[str]
+    interfaces: frozenset[str]
+    files: frozenset[str]
+
+
+def traces(home: Path) -> Traces:
+    processes, namespaces = set(), set()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or entry.name == str(os.getpid()):
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            links = [os.readlink(link) for link in (entry / "ns").iterdir()]
+        except OSError:
+            continue
+        if "lab_helpers" in command:
+            processes.add(f"{entry.name} {command}")
+        namespaces.update(links)
+    mounts = {line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()}
+    interfaces = {path.name for path in Path("/sys/class/net").iterdir()}
+    files = {str(path) for path in home.rglob("*")}
+    return Traces(
+        frozenset(processes), frozenset(namespaces), frozenset(mounts), frozenset(interfaces), frozenset(files)
+    )
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {DEADLINE} s: {what}"
+        os.sched_yield()
+
+
+def servicelab(*args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "lab_helpers.cli", *args],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **(env or {})},
+    )
+
+
+def supervisor_of(cluster: EmbeddedCluster) -> int:
+    pid = StateDir(cluster.config.state_dir).supervisor_pid()
+    assert pid
+    return pid
+
+
+def deploy(cluster: EmbeddedCluster) -> None:
+    assert cluster.kubectl("create", "deployment", "web", "--image=httpd", "--replicas=2").ok
+    assert cluster.kubectl("rollout", "status", "deployment/web", "--timeout=30s").ok
+
+
+def test_a_cluster_comes_up_with_everything_ready_and_leaves_nothing(
+    servicelab_home: Path, own_cluster: EmbeddedCluster
+) -> None:
+    before = traces(servicelab_home)
+    steps = own_cluster.start()
+    assert steps["ready"] > 0
+    nodes = json.loads(own_cluster.kubectl("get", "nodes", "-o", "json").stdout)["items"]
+    ready = [c["status"] for node in nodes for c in node["status"]["conditions"] if c["type"] == "Ready"]
+    assert ready == ["True"]
+    deploy(own_cluster)
+    assert own_cluster.delete()
+    assert traces(servicelab_home) == before
+
+
+@pytest.mark.parametrize("victim", range(5))
+def test_nothing_stays_after_a_process_was_killed(
+    servicelab_home: Path, own_cluster: EmbeddedCluster, victim: int
+) -> None:
+    """The victims, in order of start: supervisor, its children, and what is below them."""
+    before = traces(servicelab_home)
+    own_cluster.start()
+    processes = sorted(processes_below(supervisor_of(own_cluster)))
+    os.kill(processes[victim % len(processes)], signal.SIGKILL)
+    own_cluster.delete()
+    until(lambda: traces(servicelab_home) == before, "no trace of the cluster")
+
+
+def test_what_was_acknowledged_survives_the_end_of_the_control_plane(own_cluster: EmbeddedCluster) -> None:
+    own_cluster.start()
+    assert own_cluster.kubectl("create", "configmap", "kept", "--from-literal=key=value").ok
+    control_plane = process_named(own_cluster, "control-plane")
+    os.kill(control_plane, signal.SIGKILL)
+    assert own_cluster.kubectl("get", "configmap", "kept", "-o", "jsonpath={.data.key}").stdout == "value"
+
+
+def test_pods_come_back_after_the_end_of_the_node_process(own_cluster: EmbeddedCluster) -> None:
+    own_cluster.start()
+    deploy(own_cluster)
+    own_cluster.kubectl("expose", "deployment/web", "--port=80")
+    address = own_cluster.kubectl("get", "svc", "web", "-o", "jsonpath={.spec.clusterIP}").stdout
+    os.kill(process_named(own_cluster, "node"), signal.SIGKILL)
+    until(lambda: process_named(own_cluster, "node") > 0, "a new node process")
+
+    def answers() -> bool:
+        try:
+            return own_cluster.node_shell(["curl", "-s", "--max-time", "1", f"http://{address}/"]).ok
+        except Exception:  # the shell's socket is away until the node is back
+            return False
+
+    until(answers, "the Service answers again")
+
+
+def process_named(cluster: EmbeddedCluster, name: str) -> int:
+    """Process id of a child of the supervisor, by the log that it writes to; 0 if there is none."""
+    for pid in processes_below(supervisor_of(cluster))[1:]:
+        try:
+            parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            log = os.readlink(f"/proc/{pid}/fd/1")
+        except OSError:
+            continue
+        if parent == supervisor_of(cluster) and Path(log).stem == name:
+            return pid
+    return 0
+
+
+def test_a_second_up_is_refused_in_one_sentence(own_cluster: EmbeddedCluster) -> None:
+    own_cluster.start()
+    second = servicelab("up", "--name", own_cluster.name)
+    assert second.returncode == 4
+    assert "already up" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert own_cluster.is_running()
+
+
+def test_state_of_a_dead_cluster_is_told_and_can_be_resumed(own_cluster: EmbeddedCluster) -> None:
+    own_cluster.start()
+    assert own_cluster.kubectl("create", "configmap", "kept").ok
+    os.kill(supervisor_of(own_cluster), signal.SIGKILL)
+    until(own_cluster.has_stale_state, "the supervisor is gone")
+    refused = servicelab("up", "--name", own_cluster.name)
+    assert refused.returncode == 5
+    assert "--resume" in refused.stderr
+    status = servicelab("status", "--name", own_cluster.name, "-o", "json")
+    assert (status.returncode, json.loads(status.stdout)["state"]) == (3, "died")
+    assert servicelab("up", "--name", own_cluster.name, "--resume").returncode == 0
+    assert own_cluster.kubectl("get", "configmap", "kept").ok
+
+
+def test_a_taken_port_is_named(own_cluster: EmbeddedCluster) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        refused = servicelab("up", "--name", own_cluster.name, "--api-port", port)
+    assert refused.returncode == 6
+    assert f"Port {port}" in refused.stderr
+    assert not own_cluster.config.state_dir.exists()
+
+
+def test_no_user_namespaces_is_said_and_leaves_nothing(own_cluster: EmbeddedCluster) -> None:
+    command = f"echo 0 > /proc/sys/user/max_user_namespaces; exec {sys.executable} -m lab_helpers.cli up --name own"
+    refused = subprocess.run(["unshare", "-Ur", "sh", "-c", command], capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 8, refused.stderr
+    assert "user namespaces" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not own_cluster.config.state_dir.exists()
+
+
+def test_no_iptables_is_said_with_the_command_that_installs_it(own_cluster: EmbeddedCluster) -> None:
+    hide = (
+        "for f in /usr/sbin/iptables* /usr/sbin/xtables* /sbin/iptables* /sbin/xtables*; do"
+        ' if [ -f "$f" ]; then mount --bind /dev/null "$(readlink -f "$f")" 2>/dev/null; fi; done;'
+    )
+    command = f"{hide} exec {sys.executable} -m lab_helpers.cli up --name own"
+    refused = subprocess.run(["unshare", "-Urm", "sh", "-c", command], capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 7, refused.stderr
+    assert re.search(r"iptables.*install", refused.stderr, re.DOTALL)
+    assert not own_cluster.config.state_dir.exists()
+
+
+def test_ctrl_c_while_starting_leaves_nothing(servicelab_home: Path, own_cluster: EmbeddedCluster) -> None:
+    before = traces(servicelab_home)
+    starting = subprocess.Popen(
+        [sys.executable, "-m", "lab_helpers.cli", "up", "--name", own_cluster.name],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until(own_cluster.config.state_dir.exists, "the start has begun")
+    starting.send_signal(signal.SIGINT)
+    _output, said = starting.communicate(timeout=60)
+    assert starting.returncode == 130
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    until(lambda: traces(servicelab_home) == before, "no trace of the cluster")
+
+
+def test_clusters_of_different_names_run_side_by_side(servicelab_home: Path, own_cluster: EmbeddedCluster) -> None:
+    other = EmbeddedCluster("other")
+    try:
+        own_cluster.start()
+        other.start()
+        assert own_cluster.kubectl("create", "configmap", "mine").ok
+        assert not other.kubectl("get", "configmap", "mine").ok
+    finally:
+        other.delete()
+    assert own_cluster.is_running()
