@@ -49,7 +49,8 @@ class Figure:
         real = "-" if self.real is None else f"{self.real:g}"
         ratio = "-" if self.real is None else f"{self.median / self.real:.2f}"
         verdict = "within" if self.median <= self.bound else "ABOVE"
-        return f"{self.name:<44} {self.median:>8.2f} {self.unit:<4} {span:<18} {verdict} {self.bound:<6g} {real:>8} {ratio:>6}"
+        measured = f"{self.name:<44} {self.median:>8.2f} {self.unit:<4} {span:<18}"
+        return f"{measured} {verdict} {self.bound:<6g} {real:>8} {ratio:>6}"
 
 
 def until(done: Callable[[], bool]) -> None:

@@ -43,7 +43,7 @@ def traces(home: Path) -> Traces:
             continue
         try:
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            links = [os.readlink(link) for link in (entry / "ns").iterdir()]
+            links = [str(link.readlink()) for link in (entry / "ns").iterdir()]
         except OSError:
             continue
         if "lab_helpers" in command:
@@ -142,10 +142,10 @@ def process_named(cluster: EmbeddedCluster, name: str) -> int:
     for pid in processes_below(supervisor_of(cluster))[1:]:
         try:
             parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-            log = os.readlink(f"/proc/{pid}/fd/1")
+            log = Path(f"/proc/{pid}/fd/1").readlink()
         except OSError:
             continue
-        if parent == supervisor_of(cluster) and Path(log).stem == name:
+        if parent == supervisor_of(cluster) and log.stem == name:
             return pid
     return 0
 
