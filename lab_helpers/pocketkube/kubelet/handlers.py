@@ -1,0 +1,145 @@
+"""The handlers that probes and life-cycle hooks share: run a command, GET a page, open a connection.
+
+When they are called, and what follows, is left to `probes.py` and the Pod worker.
+Models pkg/probe and pkg/kubelet/lifecycle/handlers.go (v1.36).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ..clock import Clock
+from ..objects import Obj
+from .runtime import Process, Runtime
+
+_LONGEST_OUTPUT = 10 * 1024
+_SIGKILL = 9
+
+_T = TypeVar("_T")
+
+
+class HandlerFailed(Exception):
+    """The answer was not good; the text says why, as the Event will."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """The running container that is asked."""
+
+    runtime: Runtime
+    sandbox_id: str
+    container_id: str
+    container: Obj
+    pod_ip: str
+    clock: Clock
+
+    async def __call__(self, handler: Obj, timeout: float) -> None:
+        """Asks once. Raises HandlerFailed."""
+        if "exec" in handler:
+            await _within(self._exec(handler["exec"].get("command") or []), timeout, "command timed out")
+        elif "httpGet" in handler:
+            await self._http_get(handler["httpGet"], timeout)
+        elif "tcpSocket" in handler:
+            port = self._port(handler["tcpSocket"]["port"])
+            address = f"{handler['tcpSocket'].get('host') or self.pod_ip}:{port}"
+            await _within(self._connect(port, address), timeout, f"dial tcp {address}: i/o timeout")
+        elif "sleep" in handler:
+            await self.clock.sleep(float(handler["sleep"].get("seconds") or 0))
+        else:
+            raise HandlerFailed("gRPC probes are not part of the embedded cluster")
+
+    async def _exec(self, argv: list[str]) -> None:
+        try:
+            process = await self.runtime.exec(self.container_id, argv)
+        except RuntimeError as error:
+            raise HandlerFailed(str(error)) from error
+        try:
+            output, status = await asyncio.gather(_output(process), process.wait())
+        except asyncio.CancelledError:
+            process.kill(_SIGKILL)
+            raise
+        if status.exit_code != 0:
+            raise HandlerFailed(output)
+
+    async def _http_get(self, action: Obj, timeout: float) -> None:
+        port = self._port(action["port"])
+        scheme = (action.get("scheme") or "HTTP").lower()
+        path = action.get("path") or "/"
+        path = path if path.startswith("/") else f"/{path}"
+        address = f"{action.get('host') or self.pod_ip}:{port}"
+        headers = {header["name"]: header["value"] for header in action.get("httpHeaders") or []}
+        headers = {"Host": address, "User-Agent": "kube-probe/1.36", "Accept": "*/*", **headers, "Connection": "close"}
+        request = f"GET {path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items()) + "\r\n"
+        what = f'Get "{scheme}://{address}{path}"'
+        slow = f"{what}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+        try:
+            status = await _within(self._request(port, address, request, scheme == "https"), timeout, slow)
+        except ConnectionError as error:
+            raise HandlerFailed(f"{what}: {error}") from error
+        if not 200 <= status < 400:
+            raise HandlerFailed(f"HTTP probe failed with statuscode: {status}")
+
+    async def _request(self, port: int, address: str, request: str, secure: bool) -> int:
+        reader, writer = await self._dial(port, address)
+        try:
+            if secure:
+                await writer.start_tls(_unverified())
+            writer.write(request.encode())
+            await writer.drain()
+            line = await reader.readline()
+        finally:
+            writer.close()
+        try:
+            return int(line.split()[1])
+        except (IndexError, ValueError):
+            raise ConnectionError("EOF" if not line else f"malformed HTTP response {line!r}") from None
+
+    async def _connect(self, port: int, address: str) -> None:
+        try:
+            _, writer = await self._dial(port, address)
+        except ConnectionError as error:
+            raise HandlerFailed(str(error)) from error
+        writer.close()
+
+    async def _dial(self, port: int, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        try:
+            return await self.runtime.dial(self.sandbox_id, port)
+        except ConnectionRefusedError:
+            raise ConnectionError(f"dial tcp {address}: connect: connection refused") from None
+        except (OSError, RuntimeError) as error:
+            raise ConnectionError(f"dial tcp {address}: {error}") from error
+
+    def _port(self, port: int | str) -> int:
+        """A port by number or by the name that the container gave it."""
+        if isinstance(port, int) or port.isdigit():
+            return int(port)
+        for named in self.container.get("ports") or []:
+            if named.get("name") == port:
+                return int(named["containerPort"])
+        raise HandlerFailed(f"couldn't find port: {port}")
+
+
+async def _within(work: Coroutine[Any, Any, _T], timeout: float, complaint: str) -> _T:
+    try:
+        async with asyncio.timeout(timeout):
+            return await work
+    except TimeoutError:
+        raise HandlerFailed(complaint) from None
+
+
+async def _output(process: Process) -> str:
+    """What a command has printed, both streams, up to a limit."""
+    streams = [stream for stream in (process.stdout, process.stderr) if stream is not None]
+    parts = await asyncio.gather(*(stream.read(_LONGEST_OUTPUT) for stream in streams))
+    return b"".join(parts).decode(errors="replace")
+
+
+def _unverified() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
