@@ -1,0 +1,276 @@
+"""What the API server offers, in the forms clients ask for it: aggregated discovery, and the older lists.
+
+Everything is made from the resource table, once, and kept as bytes.
+Models apiserver pkg/endpoints/discovery (v1.36).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from ..config import KUBERNETES_VERSION
+from ..objects import Obj
+from ..resources.table import Resource
+from .negotiate import JSON, encode, parse_accept
+from .routes import SUBRESOURCES, group_versions
+from .status import StatusError
+
+_GROUP_ORDER = (
+    "",
+    "apps",
+    "events.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "autoscaling",
+    "batch",
+    "networking.k8s.io",
+    "policy",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "scheduling.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+)
+"""Groups are offered in upstream's order: the first group that has a name is the one kubectl takes."""
+
+_AGGREGATED_VERSIONS = ("v2", "v2beta1")
+_REVIEWS = {
+    ("authentication.k8s.io", "v1"): (
+        ("selfsubjectreviews", "SelfSubjectReview", False),
+        ("tokenreviews", "TokenReview", False),
+    ),
+    ("authorization.k8s.io", "v1"): (
+        ("localsubjectaccessreviews", "LocalSubjectAccessReview", True),
+        ("selfsubjectaccessreviews", "SelfSubjectAccessReview", False),
+        ("selfsubjectrulesreviews", "SelfSubjectRulesReview", False),
+        ("subjectaccessreviews", "SubjectAccessReview", False),
+    ),
+}
+"""Resources that are only ever asked, never stored: `api/reviews.py` answers them."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """An answer that does not change while the server runs."""
+
+    body: bytes
+    content_type: str = JSON
+
+    @property
+    def etag(self) -> str:
+        """Names the content, so that a client need not load it twice."""
+        return f'"{hashlib.sha256(self.body).hexdigest().upper()}"'
+
+
+@cache
+def root_document(core: bool, accept: str, address: str) -> Document:
+    """`/api` (core) or `/apis`, aggregated if the client can read that."""
+    for clause in parse_accept(accept or "*/*"):
+        parameters = clause.parameters
+        if clause.media_type in (JSON, "*/*", "application/*") and "as" not in parameters:
+            return _document(_api_versions(address) if core else _group_list())
+        if clause.media_type == JSON and parameters.get("as") == "APIGroupDiscoveryList":
+            version = parameters.get("v", "")
+            if parameters.get("g") == "apidiscovery.k8s.io" and version in _AGGREGATED_VERSIONS:
+                content_type = f"{JSON};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
+                return Document(encode(_aggregated(core, version)), content_type)
+    raise StatusError.not_acceptable([JSON])
+
+
+@cache
+def group_document(group: str) -> Document | None:
+    """`/apis/<group>`; None if it isn't served."""
+    if not group or group not in _groups():
+        return None
+    return _document({"kind": "APIGroup", "apiVersion": "v1", **_group(group)})
+
+
+@cache
+def resources_document(group: str, version: str) -> Document | None:
+    """`/api/v1` and `/apis/<group>/<version>`; None if it isn't served."""
+    group_version = f"{group}/{version}" if group else version
+    names = [_legacy_review(*review) for review in _REVIEWS.get((group, version), ())]
+    for resource in group_versions().get((group, version), {}).values():
+        names += _legacy_entries(resource)
+    if not names:
+        return None
+    names.sort(key=lambda entry: str(entry["name"]))
+    head = {"kind": "APIResourceList", **({"apiVersion": "v1"} if group else {}), "groupVersion": group_version}
+    return _document({**head, "resources": names})
+
+
+@cache
+def version_document() -> Document:
+    """`/version`."""
+    major, minor, *_patch = KUBERNETES_VERSION.removeprefix("v").split(".")
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    return _document(
+        {
+            "major": major,
+            "minor": minor,
+            "emulationMajor": major,
+            "emulationMinor": minor,
+            "minCompatibilityMajor": major,
+            "minCompatibilityMinor": minor,
+            "gitVersion": KUBERNETES_VERSION,
+            "gitCommit": "",
+            "gitTreeState": "clean",
+            "buildDate": "1970-01-01T00:00:00Z",
+            "goVersion": f"{platform.python_implementation()} {platform.python_version()}",
+            "compiler": "pocketkube",
+            "platform": f"{sys.platform}/{machine}",
+        }
+    )
+
+
+def paths() -> list[str]:
+    """Every path below `/` that can be read."""
+    served = [f"/apis/{group}/{version}" for group in _groups() for version in _versions(group) if group]
+    groups = [f"/apis/{group}" for group in _groups() if group]
+    fixed = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]
+    return sorted({*fixed, *groups, *served})
+
+
+def _document(value: Any) -> Document:
+    return Document(encode(value))
+
+
+def _groups() -> list[str]:
+    """All served groups, in upstream's order."""
+    served = {group for group, _ in (*group_versions(), *_REVIEWS)}
+    return [*(group for group in _GROUP_ORDER if group in served), *sorted(served - set(_GROUP_ORDER))]
+
+
+def _versions(group: str) -> list[str]:
+    """A group's versions, the preferred one first."""
+    served = {version for served_group, version in (*group_versions(), *_REVIEWS) if served_group == group}
+    return sorted(served, key=_version_priority)
+
+
+def _version_priority(version: str) -> tuple[bool, int, str]:
+    digits = version.removeprefix("v")
+    return (not digits.isdigit(), -int(digits) if digits.isdigit() else 0, version)
+
+
+# --- aggregated discovery ---
+
+
+def _aggregated(core: bool, version: str) -> Obj:
+    groups = [group for group in _groups() if bool(group) != core]
+    return {
+        "kind": "APIGroupDiscoveryList",
+        "apiVersion": f"apidiscovery.k8s.io/{version}",
+        "metadata": {},
+        "items": [_aggregated_group(group) for group in groups],
+    }
+
+
+def _aggregated_group(group: str) -> Obj:
+    return {
+        "metadata": {**({"name": group} if group else {}), "creationTimestamp": None},
+        "versions": [
+            {"version": version, "resources": list(_aggregated_resources(group, version)), "freshness": "Current"}
+            for version in _versions(group)
+        ],
+    }
+
+
+def _aggregated_resources(group: str, version: str) -> Iterable[Obj]:
+    for plural, kind, namespaced in _REVIEWS.get((group, version), ()):
+        yield {
+            "resource": plural,
+            "responseKind": {"group": group, "version": version, "kind": kind},
+            "scope": _scope(namespaced),
+            "singularResource": kind.lower(),
+            "verbs": ["create"],
+        }
+    for resource in group_versions().get((group, version), {}).values():
+        yield _aggregated_resource(resource)
+
+
+def _aggregated_resource(resource: Resource) -> Obj:
+    entry: Obj = {
+        "resource": resource.plural,
+        "responseKind": _kind_entry(resource.group, resource.version, resource.kind),
+        "scope": _scope(resource.namespaced),
+        "singularResource": resource.singular,
+        "verbs": list(resource.verbs),
+    }
+    if resource.short_names:
+        entry["shortNames"] = list(resource.short_names)
+    if resource.categories:
+        entry["categories"] = list(resource.categories)
+    if resource.subresources:
+        entry["subresources"] = [
+            {
+                "subresource": name,
+                "responseKind": _kind_entry(*SUBRESOURCES[name].kind_for(resource)),
+                "verbs": list(SUBRESOURCES[name].verbs),
+            }
+            for name in sorted(resource.subresources)
+        ]
+    return entry
+
+
+def _scope(namespaced: bool) -> str:
+    return "Namespaced" if namespaced else "Cluster"
+
+
+def _kind_entry(group: str, version: str, kind: str) -> Obj:
+    return {"group": group, "version": version, "kind": kind}
+
+
+# --- the older lists ---
+
+
+def _api_versions(address: str) -> Obj:
+    return {
+        "kind": "APIVersions",
+        "versions": ["v1"],
+        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": address}],
+    }
+
+
+def _group_list() -> Obj:
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(group) for group in _groups() if group]}
+
+
+def _group(group: str) -> Obj:
+    versions = [{"groupVersion": f"{group}/{version}", "version": version} for version in _versions(group)]
+    return {"name": group, "versions": versions, "preferredVersion": versions[0]}
+
+
+def _legacy_entries(resource: Resource) -> Iterable[Obj]:
+    entry: Obj = {
+        "name": resource.plural,
+        "singularName": resource.singular,
+        "namespaced": resource.namespaced,
+        "kind": resource.kind,
+        "verbs": list(resource.verbs),
+    }
+    if resource.short_names:
+        entry["shortNames"] = list(resource.short_names)
+    if resource.categories:
+        entry["categories"] = list(resource.categories)
+    yield entry
+    for name in resource.subresources:
+        group, version, kind = SUBRESOURCES[name].kind_for(resource)
+        yield {
+            "name": f"{resource.plural}/{name}",
+            "singularName": "",
+            "namespaced": resource.namespaced,
+            **({"group": group, "version": version} if group != resource.group else {}),
+            "kind": kind,
+            "verbs": list(SUBRESOURCES[name].verbs),
+        }
+
+
+def _legacy_review(plural: str, kind: str, namespaced: bool) -> Obj:
+    singular = kind.lower()
+    return {"name": plural, "singularName": singular, "namespaced": namespaced, "kind": kind, "verbs": ["create"]}

@@ -1,0 +1,273 @@
+"""exec, attach, port-forward and logs: finds the kubelet's own path for them and joins the client to it.
+
+Nothing of the streams' protocols (WebSocket, SPDY) is known here: after the upgrade bytes are carried both ways, and
+the kubelet's server speaks them. Models apiserver pkg/registry/core/pod (v1.36): strategy.go and rest/subresources.go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from aiohttp import web
+
+from ..objects import Obj, name_of, namespace_of
+from .routes import Route
+from .status import StatusError
+
+_CHUNK = 64 * 1024
+_LONGEST_HEAD = 64 * 1024
+_HOP_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "authorization", "keep-alive"})
+_STREAM_FLAGS = (("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty"))
+_LOG_OPTIONS = (
+    "follow",
+    "previous",
+    "timestamps",
+    "sinceSeconds",
+    "sinceTime",
+    "tailLines",
+    "limitBytes",
+    "stream",
+)
+Query = list[tuple[str, str]]
+
+
+class KubeletProxy:
+    """Reaches the kubelets over the Unix socket of the node process."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def serve(self, request: web.BaseRequest, route: Route, pod: Obj, query: Query) -> web.StreamResponse:
+        """Answers a request to one of a Pod's stream subresources."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            return await _SERVERS[route.subresource](self, request, pod, query)
+        finally:
+            self._tasks.discard(task)
+
+    def stop(self) -> None:
+        """Cuts all streams."""
+        for task in self._tasks:
+            task.cancel("the API server stops")
+
+    async def log(self, request: web.BaseRequest, pod: Obj, query: Query) -> web.StreamResponse:
+        """The output of a container as plain text, followed if asked for."""
+        container = _container(pod, _first(query, "container"))
+        if not pod["spec"].get("nodeName"):
+            return web.Response(status=204)
+        options = [(key, value) for key, value in query if key in _LOG_OPTIONS and value]
+        path = _path("containerLogs", pod, container)
+        connector = aiohttp.UnixConnector(str(self._socket))
+        timeout = aiohttp.ClientTimeout(total=None)
+        try:
+            async with (
+                aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+                session.get(f"http://kubelet{path}", params=options) as answer,
+            ):
+                return await _relay_text(request, answer)
+        except aiohttp.ClientConnectorError as error:
+            raise _unreachable(error) from error
+
+    async def exec(self, request: web.BaseRequest, pod: Obj, query: Query) -> web.StreamResponse:
+        """A further process in a container."""
+        container = self._running_container(pod, query)
+        options = [("command", value) for key, value in query if key == "command"] + _stream_options(query)
+        return await self._splice(request, _path("exec", pod, container), options)
+
+    async def attach(self, request: web.BaseRequest, pod: Obj, query: Query) -> web.StreamResponse:
+        """The first process of a container."""
+        container = self._running_container(pod, query)
+        return await self._splice(request, _path("attach", pod, container), _stream_options(query))
+
+    async def port_forward(self, request: web.BaseRequest, pod: Obj, query: Query) -> web.StreamResponse:
+        """Connections into the Pod."""
+        _require_node(pod)
+        ports = [value for key, value in query if key == "ports"]
+        options = [("port", ",".join(ports))] if ports else []
+        return await self._splice(request, _path("portForward", pod), options)
+
+    @staticmethod
+    def _running_container(pod: Obj, query: Query) -> str:
+        container = _container(pod, _first(query, "container"))
+        _require_node(pod)
+        return container
+
+    async def _splice(self, request: web.BaseRequest, path: str, options: Query) -> web.StreamResponse:
+        """Sends the request on as it is and, if the kubelet upgrades, joins the two connections."""
+        try:
+            reader, writer = await asyncio.open_unix_connection(str(self._socket), limit=_LONGEST_HEAD)
+        except OSError as error:
+            raise _unreachable(error) from error
+        try:
+            writer.write(_request_head(request, f"{path}?{urlencode(options)}" if options else path))
+            await writer.drain()
+            head = await reader.readuntil(b"\r\n\r\n")
+            if int(head.split(b" ", 2)[1]) != 101:
+                return await _refused(head, reader)
+            return await _join(request, head, reader, writer)
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError) as error:
+            raise _unreachable(error) from error
+        finally:
+            writer.close()
+
+
+_SERVERS: dict[str, Callable[[KubeletProxy, web.BaseRequest, Obj, Query], Coroutine[Any, Any, web.StreamResponse]]] = {
+    "attach": KubeletProxy.attach,
+    "exec": KubeletProxy.exec,
+    "log": KubeletProxy.log,
+    "portforward": KubeletProxy.port_forward,
+}
+STREAMS = frozenset(_SERVERS)
+"""The subresources that are answered by a kubelet."""
+
+
+class _Upgraded(web.StreamResponse):
+    """Tells aiohttp that the answer has been given and the connection is over."""
+
+    @property
+    def keep_alive(self) -> bool | None:
+        return False
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        return None
+
+
+class _Inlet:
+    """What aiohttp hands a connection's bytes to after an upgrade."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+
+    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
+        self._reader.feed_data(data)
+        return False, b""
+
+    def feed_eof(self) -> None:
+        self._reader.feed_eof()
+
+    def set_exception(self, error: BaseException, cause: BaseException | None = None) -> None:
+        self._reader.set_exception(error if isinstance(error, Exception) else ConnectionResetError())
+
+
+async def _join(
+    request: web.BaseRequest, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> web.StreamResponse:
+    """Carries bytes between client and kubelet until either ends."""
+    client = request.transport
+    if client is None:
+        raise ConnectionResetError("the client has gone")
+    inlet = asyncio.StreamReader(limit=_CHUNK)
+    # With the transport the reader pauses a client that sends faster than the kubelet reads.
+    inlet.set_transport(client)
+    request.protocol.set_parser(_Inlet(inlet))  # type: ignore[arg-type]
+    client.write(head)
+    inwards = asyncio.create_task(_copy(inlet, writer.write, writer.drain))
+    outwards = asyncio.create_task(_copy(reader, client.write, request.writer.drain))
+    try:
+        await asyncio.wait({inwards, outwards}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (inwards, outwards):
+            task.cancel()
+        await asyncio.gather(inwards, outwards, return_exceptions=True)
+    return _Upgraded()
+
+
+async def _copy(
+    reader: asyncio.StreamReader, write: Callable[[bytes], None], drain: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
+    while data := await reader.read(_CHUNK):
+        write(data)
+        await drain()
+
+
+def _request_head(request: web.BaseRequest, target: str) -> bytes:
+    lines = [f"{request.method} {target} HTTP/1.1", "Host: kubelet"]
+    lines += [f"{name}: {value}" for name, value in request.headers.items() if name.lower() not in _HOP_HEADERS]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+async def _refused(head: bytes, reader: asyncio.StreamReader) -> web.StreamResponse:
+    """Passes on the kubelet's answer when it does not upgrade."""
+    status_line, *lines = head.decode("latin-1").rstrip().split("\r\n")
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    length = int(headers.get("content-length") or 0)
+    body = await reader.readexactly(length)
+    content_type = headers.get("content-type", "text/plain")
+    return web.Response(status=int(status_line.split(" ")[1]), body=body, headers={"Content-Type": content_type})
+
+
+async def _relay_text(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    if answer.status >= 400:
+        raise _log_error(answer.status, await answer.text())
+    response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+    await response.prepare(request)
+    try:
+        async for chunk in answer.content.iter_any():
+            await response.write(chunk)
+    except aiohttp.ClientPayloadError:
+        # The node process has gone: what was read so far has been sent, and there is no more.
+        response.force_close()
+    return response
+
+
+def _log_error(status: int, text: str) -> StatusError:
+    """Models apimachinery NewGenericServerResponse, as apiserver pkg/registry/generic/rest uses it (v1.36)."""
+    text = text.strip()
+    if status == 400:
+        return StatusError.bad_request(text)
+    if status == 404:
+        return StatusError(404, "NotFound", f"the server could not find the requested resource: {text}", {})
+    return StatusError.internal(text)
+
+
+def _container(pod: Obj, asked: str) -> str:
+    """The container that is meant. Models pkg/registry/core/pod/strategy.go validateContainer (v1.36)."""
+    spec, name = pod["spec"], name_of(pod)
+    main = [container["name"] for container in spec.get("containers") or []]
+    names = [*_names(spec, "initContainers"), *main, *_names(spec, "ephemeralContainers")]
+    if asked:
+        if asked not in names:
+            raise StatusError.bad_request(f"container {asked} is not valid for pod {name}")
+        return asked
+    if len(main) == 1:
+        return str(main[0])
+    choices = f", choose one of: [{' '.join(names)}]" if main else ""
+    raise StatusError.bad_request(f"a container name must be specified for pod {name}{choices}")
+
+
+def _names(spec: Obj, key: str) -> Iterable[str]:
+    return (container["name"] for container in spec.get(key) or [])
+
+
+def _require_node(pod: Obj) -> None:
+    if not pod["spec"].get("nodeName"):
+        raise StatusError.bad_request(f"pod {name_of(pod)} does not have a host assigned")
+
+
+def _stream_options(query: Query) -> Query:
+    asked = dict(query)
+    return [(theirs, "1") for ours, theirs in _STREAM_FLAGS if asked.get(ours, "false").lower() not in ("false", "0")]
+
+
+def _first(query: Query, key: str) -> str:
+    return next((value for name, value in query if name == key), "")
+
+
+def _path(verb: str, pod: Obj, container: str = "") -> str:
+    parts = [verb, namespace_of(pod), name_of(pod), container]
+    return "/" + "/".join(quote(part, safe="") for part in parts if part)
+
+
+def _unreachable(error: BaseException) -> StatusError:
+    return StatusError.internal(f"error dialing backend: {error}")

@@ -1,0 +1,127 @@
+"""The query of a URL as the options of a verb, checked as upstream checks it.
+
+Models apimachinery pkg/apis/meta/v1/validation and conversion of url.Values (v1.36).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..objects import Obj
+from .auth import User
+from .request import DeleteOptions, ListOptions, RequestContext, WatchOptions
+from .status import Cause, StatusError, invalid_value, not_supported, too_long
+
+_LONGEST_MANAGER = 128
+_INT64 = 2**63
+_PROPAGATION = ("Foreground", "Background", "Orphan")
+
+
+def flag(query: Mapping[str, str], key: str) -> bool:
+    """A switch: on when it is given with anything but `false` and `0`."""
+    return key in query and query[key].lower() not in ("false", "0")
+
+
+def integer(query: Mapping[str, str], key: str) -> int | None:
+    """A number, or StatusError 400 in Go's words."""
+    text = query.get(key)
+    if not text:
+        return None
+    try:
+        number = int(text) if text.lstrip("+-").isascii() and text.lstrip("+-").isdigit() else None
+    except ValueError:  # more digits than int() reads
+        number = _INT64
+    if number is None:
+        raise StatusError.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    if not -_INT64 <= number < _INT64:
+        raise StatusError.bad_request(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return number
+
+
+def list_options(query: Mapping[str, str]) -> ListOptions:
+    """The options of a list, get or deletecollection."""
+    return ListOptions(
+        label_selector=query.get("labelSelector", ""),
+        field_selector=query.get("fieldSelector", ""),
+        limit=integer(query, "limit") or 0,
+        continue_token=query.get("continue", ""),
+        resource_version=query.get("resourceVersion", ""),
+        resource_version_match=query.get("resourceVersionMatch", ""),
+    )
+
+
+def watch_options(query: Mapping[str, str], name: str) -> WatchOptions:
+    """The options of a watch; with a name it is the watch of one object."""
+    selector = query.get("fieldSelector", "")
+    if name:
+        selector = ",".join(part for part in (selector, f"metadata.name={name}") if part)
+    return WatchOptions(
+        label_selector=query.get("labelSelector", ""),
+        field_selector=selector,
+        resource_version=query.get("resourceVersion", ""),
+        resource_version_match=query.get("resourceVersionMatch", ""),
+        allow_bookmarks=flag(query, "allowWatchBookmarks"),
+        send_initial_events=flag(query, "sendInitialEvents") if "sendInitialEvents" in query else None,
+        timeout_seconds=integer(query, "timeoutSeconds"),
+    )
+
+
+def write_context(query: Mapping[str, str], user: User, user_agent: str, options_kind: str) -> RequestContext:
+    """What a write carries beside its object. StatusError 422 names the options (`CreateOptions`) at fault."""
+    dry_run, manager = query.get("dryRun", ""), query.get("fieldManager", "")
+    validation = query.get("fieldValidation", "")
+    causes: list[Cause] = []
+    if len(manager.encode()) > _LONGEST_MANAGER:
+        causes.append(too_long("fieldManager", _LONGEST_MANAGER))
+    elif not manager.isprintable():
+        causes.append(invalid_value("fieldManager", manager, "should only contain printable characters"))
+    if dry_run not in ("", "All"):
+        causes.append(not_supported("dryRun", [dry_run], ["All"]))
+    if validation not in ("", "Ignore", "Warn", "Strict"):
+        causes.append(not_supported("fieldValidation", validation, ["", "Ignore", "Strict", "Warn"]))
+    if causes:
+        raise StatusError.invalid(f"{options_kind}.meta.k8s.io", "", causes)
+    return RequestContext(
+        user=user.name,
+        groups=user.groups,
+        user_agent=user_agent,
+        field_manager=manager,
+        dry_run=dry_run == "All",
+        field_validation=validation or "Warn",
+        force=flag(query, "force"),
+    )
+
+
+def delete_options(query: Mapping[str, str], body: Obj) -> DeleteOptions:
+    """The body of a delete or, without one, its query."""
+    grace = body.get("gracePeriodSeconds") if body else integer(query, "gracePeriodSeconds")
+    policy = body.get("propagationPolicy") if body else query.get("propagationPolicy")
+    orphan = body.get("orphanDependents") if body else _orphan(query)
+    preconditions = body.get("preconditions") or {}
+    causes = []
+    if policy is not None and orphan is not None:
+        causes.append(
+            invalid_value("propagationPolicy", policy, "orphanDependents and deletionPropagation cannot be both set")
+        )
+    elif policy is not None and policy not in _PROPAGATION:
+        causes.append(not_supported("propagationPolicy", policy, [*sorted(_PROPAGATION), "nil"]))
+    if causes:
+        raise StatusError.invalid("DeleteOptions.meta.k8s.io", "", causes)
+    if grace is not None and not isinstance(grace, int):
+        raise StatusError.bad_request("json: cannot unmarshal into Go struct field DeleteOptions.gracePeriodSeconds")
+    return DeleteOptions(
+        grace_period_seconds=grace,
+        propagation_policy=policy,
+        orphan_dependents=orphan,
+        uid=preconditions.get("uid"),
+        resource_version=preconditions.get("resourceVersion"),
+    )
+
+
+def asks_dry_run(body: Obj) -> bool:
+    """A delete may ask for a dry run in its body."""
+    return body.get("dryRun") == ["All"]
+
+
+def _orphan(query: Mapping[str, str]) -> bool | None:
+    return flag(query, "orphanDependents") if "orphanDependents" in query else None
