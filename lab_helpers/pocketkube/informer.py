@@ -54,6 +54,7 @@ class Informer:
         self._by_owner: dict[str, dict[str, Obj]] = {}
         self._handlers: list[ChangeHandler] = []
         self._resource_version = ""
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
 
     def get(self, key: str) -> Obj | None:
         """The object with that key (`namespace/name` or `name`). Shared: copy before changing."""
@@ -74,6 +75,18 @@ class Informer:
         self._handlers.append(on_change)
         for obj in self.list():
             on_change("ADDED", obj, None)
+
+    async def has_seen(self, written: Obj) -> None:
+        """Waits until this copy is as new as an object that was just written: reading one's own writes.
+
+        Models pkg/controller/util/consistency (v1.36): resourceVersions of one store are numbers in one order.
+        """
+        revision = int(written["metadata"]["resourceVersion"])
+        if revision <= int(self._resource_version or 0):
+            return
+        seen: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((revision, seen))
+        await seen
 
     async def run(self) -> None:
         """Follows the server until cancelled."""
@@ -109,7 +122,7 @@ class Informer:
             self._remove(self._objects[key])
         for obj in listed.items:
             self._put(obj)
-        self._resource_version = listed.resource_version
+        self._reach(listed.resource_version)
         self.synced.set()
 
     async def _follow(self) -> None:
@@ -125,7 +138,20 @@ class Informer:
                 self._remove(event.object)
             elif event.type != "BOOKMARK":
                 self._put(event.object)
-            self._resource_version = event.object["metadata"]["resourceVersion"]
+            self._reach(event.object["metadata"]["resourceVersion"])
+
+    def _reach(self, resource_version: str) -> None:
+        self._resource_version = resource_version
+        if not self._waiting:
+            return
+        revision = int(resource_version)
+        still_waiting = []
+        for wanted, seen in self._waiting:
+            if wanted > revision:
+                still_waiting.append((wanted, seen))
+            elif not seen.done():
+                seen.set_result(None)
+        self._waiting = still_waiting
 
     def _put(self, obj: Obj) -> None:
         key = key_of(obj)
@@ -234,6 +260,8 @@ class Controller:
                 self.queue.forget(key)
             finally:
                 self.queue.done(key)
+            # A client in the same process never waits; others want their turn between two keys.
+            await asyncio.sleep(0)
 
 
 def _owner_uids(obj: Obj) -> Iterable[str]:

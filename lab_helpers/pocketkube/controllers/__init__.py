@@ -1,0 +1,1 @@
+"""The controllers: one module each, and in `run` what starts them all."""
