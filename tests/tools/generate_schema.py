@@ -2,7 +2,7 @@
 
 Two public sources are joined, both for the same Kubernetes release:
 
-- the OpenAPI definitions that the `kubernetes-validate` package carries (field names, merge keys, list types, required);
+- the OpenAPI definitions that the `kubernetes-validate` package carries (names, merge keys, list types, required);
 - a table of protobuf fields (wire numbers, and which fields are pointers in Go, so that their zero value counts):
   `{"messages": {message: {number: [JSON name, one|list|map, type, "nullable"?]}}}`.
 
@@ -44,9 +44,9 @@ SPECIAL = {
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": "IntOrString",
 }
 SCALARS = {
-    ("boolean", None): "bool", ("integer", "int32"): "int32", ("integer", "int64"): "int64", ("integer", None): "int64",
-    ("string", None): "string", ("string", "byte"): "bytes", ("string", "date-time"): "Time", ("number", None): "double",
-}
+    ("boolean", None): "bool", ("integer", None): "int64", ("integer", "int32"): "int32", ("integer", "int64"): "int64",
+    ("number", None): "double", ("string", None): "string", ("string", "byte"): "bytes",
+}  # fmt: skip
 
 # Optional in OpenAPI, yet always written, as their Go tag has no omitempty.
 ALWAYS_WRITTEN = {"core.v1.Event.reportingComponent", "core.v1.Event.reportingInstance"}

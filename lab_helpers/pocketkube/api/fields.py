@@ -1,0 +1,270 @@
+"""An object as the API server decodes it: checked against its kind's fields, pruned, and in its one stored form.
+
+Upstream decodes JSON into Go structs and writes those again, which leaves traces everybody can see: unknown fields are
+gone, `""` and `[]` of optional fields too, `resources: {}` appears in every container, `0.5` CPU becomes `500m`.
+`canonical` does the same from the schema. What values a field may have is left to the strategies of `resources/`.
+Models apimachinery pkg/runtime/serializer/json, and Go's decoder in its errors (v1.36).
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from .. import schema
+from ..objects import Obj
+from ..resources.table import Resource
+from ..schema import Field, TypeName
+from . import scalars
+from .body import parse_json as parse_json
+from .status import StatusError, invalid_value
+
+STRICT, WARN, IGNORE = "Strict", "Warn", "Ignore"
+MAX_STRICT_ERRORS = 100
+_SCHEME = "pkg/api/legacyscheme/scheme.go:30"
+
+Gvk = tuple[str, str, str]
+
+_SUBRESOURCE_KINDS: dict[str, Gvk] = {
+    "scale": ("autoscaling", "v1", "Scale"),
+    "binding": ("", "v1", "Binding"),
+    "eviction": ("policy", "v1", "Eviction"),
+    "token": ("authentication.k8s.io", "v1", "TokenRequest"),
+}
+
+
+def kind_of(resource: Resource, subresource: str = "") -> Gvk:
+    """(group, version, kind) of the bodies that a resource, or its subresource, takes."""
+    return _SUBRESOURCE_KINDS.get(subresource, (resource.group, resource.version, resource.kind))
+
+
+def type_of(resource: Resource, subresource: str = "") -> TypeName:
+    """The schema's type of the bodies that a resource, or its subresource, takes."""
+    return schema.kind_type(*kind_of(resource, subresource))
+
+
+def decode_body(
+    obj: Any,
+    duplicates: Sequence[str],
+    resource: Resource,
+    field_validation: str,
+    warnings: list[str],
+    subresource: str = "",
+) -> Obj:
+    """The object of a POST or PUT in its stored form.
+
+    Raises the 400 upstream answers for another kind, a wrong type and, if `field_validation` is Strict, fields that
+    are unknown or given twice; Warn adds those to `warnings`.
+    """
+    expected = kind_of(resource, subresource)
+    group, version, kind = _declared_kind(obj, expected)
+    refused = f'{kind} in version "{version}" cannot be handled as a {expected[2]}'
+    if (group, version, kind) != expected:
+        raise StatusError.bad_request(f"{refused}: {_other_kind(group, version, kind, expected)}")
+    decoded, strict, error = _decode(obj, type_of(resource, subresource))
+    if error:
+        raise StatusError.bad_request(f"{refused}: {error}")
+    if sentence := _report([f'duplicate field "{path}"' for path in duplicates] + strict, field_validation, warnings):
+        raise StatusError.bad_request(f"{refused}: {sentence}")
+    return _with_kind(decoded, expected)
+
+
+def decode_patched(
+    obj: Obj,
+    resource: Resource,
+    field_validation: str,
+    warnings: list[str],
+    subresource: str = "",
+    shown: Any = None,
+) -> Obj:
+    """The outcome of a patch in its stored form; what is wrong with it is the patch's fault, so 422.
+
+    `shown` is what the error displays as the bad value: the patch (strategic merge), else the outcome.
+    """
+    expected = kind_of(resource, subresource)
+    decoded, strict, error = _decode(obj, type_of(resource, subresource))
+    sentence = error or _report(strict, field_validation, warnings)
+    if sentence:
+        bad = scalars.go_json(obj) if shown is None else scalars.go_map(shown)
+        raise StatusError.invalid("", "", [invalid_value("patch", bad, sentence)])
+    return _with_kind(decoded, expected)
+
+
+def canonical(obj: Obj, type_name: TypeName) -> Obj:
+    """A new object in its stored form, without complaint about unknown fields; StatusError 400 for wrong types."""
+    decoded, _strict, error = _decode(obj, type_name)
+    if error:
+        raise StatusError.bad_request(error)
+    return decoded
+
+
+def empty(type_name: TypeName) -> Obj:
+    """The object nobody has set anything of: `{"spec": {}, ...}` with the structs that are always there."""
+    return copy.deepcopy(_empty(type_name))
+
+
+def _declared_kind(obj: Any, expected: Gvk) -> Gvk:
+    """The kind a body says it is; what it leaves out is taken from its URL."""
+    if not isinstance(obj, dict):
+        what = f"json: cannot unmarshal {scalars.json_kind(obj)} into Go value of type struct"
+        raise _unrecognized(expected, what)
+    api_version, kind = obj.get("apiVersion") or "", obj.get("kind") or ""
+    for value in (api_version, kind):
+        if not isinstance(value, str):
+            raise _unrecognized(expected, f"json: cannot unmarshal {scalars.json_kind(value)} into Go value of string")
+    group, _, version = api_version.rpartition("/")
+    return (group, version, kind or expected[2]) if api_version else (*expected[:2], kind or expected[2])
+
+
+def _unrecognized(expected: Gvk, what: str) -> StatusError:
+    return StatusError.bad_request(
+        f"the object provided is unrecognized (must be of type {expected[2]}): "
+        f"couldn't get version/kind; json parse error: {what}"
+    )
+
+
+def _other_kind(group: str, version: str, kind: str, expected: Gvk) -> str:
+    """Why an object of another kind does not do."""
+    api_version = f"{group}/{version}" if group else version
+    if (group, version, kind) not in schema.kinds():
+        return f'no kind "{kind}" is registered for version "{api_version}" in scheme "{_SCHEME}"'
+    return f"converting ({version}.{kind}) to ({expected[0] or 'core'}.{expected[2]}): unknown conversion"
+
+
+def _report(strict: list[str], field_validation: str, warnings: list[str]) -> str:
+    """Strict: the sentence that refuses the object. Warn: adds to the warnings."""
+    strict = strict[:MAX_STRICT_ERRORS]
+    if field_validation == STRICT and strict:
+        return f"strict decoding error: {', '.join(strict)}"
+    if field_validation == WARN:
+        warnings.extend(text for text in strict if text not in warnings)
+    return ""
+
+
+def _with_kind(obj: Obj, gvk: Gvk) -> Obj:
+    group, version, kind = gvk
+    rest = {name: value for name, value in obj.items() if name not in ("apiVersion", "kind")}
+    return {"kind": kind, "apiVersion": f"{group}/{version}" if group else version, **rest}
+
+
+def _decode(obj: Any, type_name: TypeName) -> tuple[Obj, list[str], str]:
+    """(stored form, unknown fields, the first wrong type or "")."""
+    decoder = _Decoder()
+    decoded = decoder.value(obj, type_name, _Place(type_name, "one", (), "", ""))
+    return decoded if isinstance(decoded, dict) else {}, decoder.unknown, decoder.error
+
+
+@functools.cache
+def _empty(type_name: TypeName) -> Obj:
+    return {name: _zero(field) for name, field in schema.fields(type_name).items() if field.by_value}
+
+
+def _zero(field: Field) -> Any:
+    if field.is_struct:
+        return _empty(field.type)
+    return "0" if field.type == "Quantity" else None
+
+
+@functools.cache
+def _always_there(type_name: TypeName) -> tuple[Field, ...]:
+    return tuple(field for field in schema.fields(type_name).values() if field.by_value)
+
+
+class _Place:
+    """Where in an object the decoder is: in Go's terms (struct, fields without indexes) and in the user's."""
+
+    __slots__ = ("fields", "kind", "path", "struct", "type")
+
+    def __init__(self, type_name: TypeName, kind: str, fields: tuple[str, ...], struct: str, path: str) -> None:
+        self.type = type_name
+        self.kind = kind
+        self.fields = fields
+        self.struct = struct
+        self.path = path
+
+    def at_field(self, field: Field) -> _Place:
+        path = f"{self.path}.{field.name}" if self.path else field.name
+        struct = self.type.rpartition(".")[2]
+        return _Place(field.go_type or field.type, field.kind, (*self.fields, field.name), struct, path)
+
+    def inner(self, type_name: TypeName, path: str) -> _Place:
+        return _Place(type_name, "one", self.fields, self.struct, path)
+
+    def mismatch(self, what: str, go_type: str = "") -> str:
+        """The sentence of Go's decoder for a value of the wrong type."""
+        go_type = go_type or scalars.go_type(self.type, self.kind)
+        target = f"struct field {self.struct}.{'.'.join(self.fields)}" if self.fields else "value"
+        return f"json: cannot unmarshal {what} into Go {target} of type {go_type}"
+
+
+class _Decoder:
+    """Walks one object along its type, collecting what is unknown and the first thing that is wrong."""
+
+    def __init__(self) -> None:
+        self.unknown: list[str] = []
+        self.error = ""
+
+    def value(self, value: Any, type_name: TypeName, place: _Place) -> Any:
+        """A struct or a scalar."""
+        if type_name in schema.SCALARS:
+            return self._scalar(value, type_name, place)
+        if value is None:
+            return copy.deepcopy(_empty(type_name))
+        if not isinstance(value, dict):
+            return self._fail(place.mismatch(scalars.json_kind(value)))
+        return self._struct(value, type_name, place)
+
+    def _struct(self, value: Obj, type_name: TypeName, place: _Place) -> Obj:
+        known = schema.fields(type_name)
+        decoded: Obj = {}
+        for name, inner in value.items():
+            field = known.get(name)
+            if field is None:
+                self.unknown.append(f'unknown field "{place.path}.{name}"' if place.path else f'unknown field "{name}"')
+            elif inner is not None:
+                result = self._field(inner, field, place.at_field(field))
+                if not _left_out(field, result):
+                    decoded[name] = result
+        for field in _always_there(type_name):
+            if field.name not in decoded:
+                decoded[field.name] = copy.deepcopy(_zero(field))
+        return decoded
+
+    def _field(self, value: Any, field: Field, place: _Place) -> Any:
+        if field.kind == "one":
+            return self.value(value, field.type, place)
+        if field.kind == "list":
+            if not isinstance(value, list):
+                return self._fail(place.mismatch(scalars.json_kind(value)))
+            return [
+                self.value(item, field.type, place.inner(field.type, f"{place.path}[{index}]"))
+                for index, item in enumerate(value)
+            ]
+        if not isinstance(value, dict):
+            return self._fail(place.mismatch(scalars.json_kind(value)))
+        return {
+            key: self.value(item, field.type, place.inner(field.type, f"{place.path}.{key}"))
+            for key, item in value.items()
+        }
+
+    def _scalar(self, value: Any, type_name: TypeName, place: _Place) -> Any:
+        try:
+            return scalars.decode(value, type_name)
+        except scalars.WrongType as wrong:
+            return self._fail(place.mismatch(wrong.what, wrong.go_type))
+        except ValueError as error:
+            return self._fail(str(error))
+
+    def _fail(self, sentence: str) -> None:
+        self.error = self.error or sentence
+
+
+def _left_out(field: Field, value: Any) -> bool:
+    """True for what Go's `omitempty` leaves out: zero values of everything that isn't a pointer."""
+    if value is None:
+        return not field.by_value
+    if field.written or field.nullable or (field.kind == "one" and field.is_struct):
+        return False
+    return field.type not in ("RawExtension", "FieldsV1") and value in ("", 0, [], {})
