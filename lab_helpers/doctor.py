@@ -83,7 +83,7 @@ def _python() -> Finding:
 
 
 def _kernel() -> Finding:
-    from .pocketkube.linux import require_kernel_engine
+    from .pocketkube.host_probe import require_kernel_engine
 
     try:
         require_kernel_engine()

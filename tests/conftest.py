@@ -17,7 +17,7 @@ import pytest
 from lab_helpers.clusters import EmbeddedCluster
 from lab_helpers.errors import LabError
 from lab_helpers.kubectl import kubectl_path
-from lab_helpers.pocketkube.linux import require_kernel_engine
+from lab_helpers.pocketkube.host_probe import require_kernel_engine
 
 REQUIRED = {mark for mark in os.environ.get("SERVICELAB_REQUIRE", "").split(",") if mark}
 

@@ -103,7 +103,7 @@ class Supervisor:
             ) from None
 
     def _check_host(self) -> None:
-        from .linux import require_kernel_engine
+        from .host_probe import require_kernel_engine
 
         require_kernel_engine()
 
