@@ -60,7 +60,7 @@ def examine() -> list[Finding]:
         lambda: _program("ip", "the Pods' network", blocks=True),
         lambda: _program("curl", "requests from a node or a Pod", blocks=False),
         _kubectl,
-        lambda: _program("dot", "pictures (without it a slower renderer draws them)", blocks=False),
+        lambda: _program("dot", "pictures, else drawn by graphviz-pure", blocks=False),
         _state_folder,
     )
     return [look() for look in looks]
