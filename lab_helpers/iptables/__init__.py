@@ -10,7 +10,7 @@ Depends on nothing else of ServiceLab but the error tree.
 
 from __future__ import annotations
 
-from .canonical import canonical
+from .canonical import canonical, canonical_rule
 from .evaluator import Evaluator, Outcome, Trace, trace
 from .explanation import Branch, Explanation, Share, distribution, explain, service_port_names
 from .model import Chain, Condition, Counters, Match, Option, Rule, Ruleset, Table, Target
@@ -41,6 +41,7 @@ __all__ = [
     "Target",
     "Trace",
     "canonical",
+    "canonical_rule",
     "distribution",
     "explain",
     "parse",
