@@ -62,11 +62,11 @@ def parse_yaml(body: bytes) -> tuple[Any, list[str]]:
     from .yaml_body import load
 
     value, duplicates = load(body)
-    check_limits(value, nodes_bound=MAX_NODES + 1)
+    check_limits(value)
     return value, duplicates
 
 
-def check_limits(value: Any, nodes_bound: int) -> None:
+def check_limits(value: Any, nodes_bound: int = MAX_NODES) -> None:
     """ValueError if a value is nested too deep or, by aliases, too large. A small bound on its nodes saves the walk."""
     if nodes_bound < MAX_DEPTH:
         return
