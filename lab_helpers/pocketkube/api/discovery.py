@@ -11,13 +11,14 @@ import platform
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from ..config import KUBERNETES_VERSION
 from ..objects import Obj
 from ..resources.table import Resource
 from .negotiate import JSON, encode, parse_accept
+from .reviews import REVIEWS, Review
 from .routes import SUBRESOURCES, group_versions
 from .status import StatusError
 
@@ -40,19 +41,6 @@ _GROUP_ORDER = (
 """Groups are offered in upstream's order: the first group that has a name is the one kubectl takes."""
 
 _AGGREGATED_VERSIONS = ("v2", "v2beta1")
-_REVIEWS = {
-    ("authentication.k8s.io", "v1"): (
-        ("selfsubjectreviews", "SelfSubjectReview", False),
-        ("tokenreviews", "TokenReview", False),
-    ),
-    ("authorization.k8s.io", "v1"): (
-        ("localsubjectaccessreviews", "LocalSubjectAccessReview", True),
-        ("selfsubjectaccessreviews", "SelfSubjectAccessReview", False),
-        ("selfsubjectrulesreviews", "SelfSubjectRulesReview", False),
-        ("subjectaccessreviews", "SubjectAccessReview", False),
-    ),
-}
-"""Resources that are only ever asked, never stored: `api/reviews.py` answers them."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +56,7 @@ class Document:
         return f'"{hashlib.sha256(self.body).hexdigest().upper()}"'
 
 
-@cache
+@lru_cache(maxsize=64)
 def root_document(core: bool, accept: str, address: str) -> Document:
     """`/api` (core) or `/apis`, aggregated if the client can read that."""
     for clause in parse_accept(accept or "*/*"):
@@ -95,7 +83,7 @@ def group_document(group: str) -> Document | None:
 def resources_document(group: str, version: str) -> Document | None:
     """`/api/v1` and `/apis/<group>/<version>`; None if it isn't served."""
     group_version = f"{group}/{version}" if group else version
-    names = [_legacy_review(*review) for review in _REVIEWS.get((group, version), ())]
+    names = [_legacy_review(review) for review in _reviews(group, version)]
     for resource in group_versions().get((group, version), {}).values():
         names += _legacy_entries(resource)
     if not names:
@@ -143,14 +131,19 @@ def _document(value: Any) -> Document:
 
 def _groups() -> list[str]:
     """All served groups, in upstream's order."""
-    served = {group for group, _ in (*group_versions(), *_REVIEWS)}
+    served = {group for group, _ in group_versions()} | {review.group for review in REVIEWS.values()}
     return [*(group for group in _GROUP_ORDER if group in served), *sorted(served - set(_GROUP_ORDER))]
 
 
 def _versions(group: str) -> list[str]:
     """A group's versions, the preferred one first."""
-    served = {version for served_group, version in (*group_versions(), *_REVIEWS) if served_group == group}
-    return sorted(served, key=_version_priority)
+    served = {version for served_group, version in group_versions() if served_group == group}
+    reviewed = {review.version for review in REVIEWS.values() if review.group == group}
+    return sorted(served | reviewed, key=_version_priority)
+
+
+def _reviews(group: str, version: str) -> list[Review]:
+    return [review for review in REVIEWS.values() if (review.group, review.version) == (group, version)]
 
 
 def _version_priority(version: str) -> tuple[bool, int, str]:
@@ -182,12 +175,12 @@ def _aggregated_group(group: str) -> Obj:
 
 
 def _aggregated_resources(group: str, version: str) -> Iterable[Obj]:
-    for plural, kind, namespaced in _REVIEWS.get((group, version), ()):
+    for review in _reviews(group, version):
         yield {
-            "resource": plural,
-            "responseKind": {"group": group, "version": version, "kind": kind},
-            "scope": _scope(namespaced),
-            "singularResource": kind.lower(),
+            "resource": review.plural,
+            "responseKind": _kind_entry(group, version, review.kind),
+            "scope": _scope(review.namespaced),
+            "singularResource": review.kind.lower(),
             "verbs": ["create"],
         }
     for resource in group_versions().get((group, version), {}).values():
@@ -271,6 +264,11 @@ def _legacy_entries(resource: Resource) -> Iterable[Obj]:
         }
 
 
-def _legacy_review(plural: str, kind: str, namespaced: bool) -> Obj:
-    singular = kind.lower()
-    return {"name": plural, "singularName": singular, "namespaced": namespaced, "kind": kind, "verbs": ["create"]}
+def _legacy_review(review: Review) -> Obj:
+    return {
+        "name": review.plural,
+        "singularName": review.kind.lower(),
+        "namespaced": review.namespaced,
+        "kind": review.kind,
+        "verbs": ["create"],
+    }

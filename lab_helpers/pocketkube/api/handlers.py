@@ -1,0 +1,217 @@
+"""HTTP requests on resources: from method, route and query to a verb of the operations, and back to an answer.
+
+Driven by the resource table: no kind is known here. Streams into Pods are `kubelet_proxy`'s, watches `watch_stream`'s,
+connections and identities the server's. Models apiserver pkg/endpoints/installer.go and handlers/ (v1.36).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from ..objects import Obj
+from .answers import Answer, answer_list, answer_object
+from .auth import Attributes, TokenAuthority, User, authorize
+from .decoding import decode_object, decode_patch, decode_plain
+from .kubelet_proxy import STREAMS, KubeletProxy
+from .negotiate import negotiate, patch_type
+from .operations import Operations
+from .query import asks_dry_run, delete_options, flag, list_options, watch_options, write_context
+from .request import RequestContext, Written
+from .routes import SUBRESOURCES, Route
+from .status import StatusError
+from .watch_stream import WatchStreams
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request on a resource, with what has been found out about it."""
+
+    request: web.BaseRequest
+    route: Route
+    query: Mapping[str, str]
+    user: User
+
+    @property
+    def accept(self) -> str:
+        """The Accept header."""
+        return self.request.headers.get("Accept", "")
+
+    @property
+    def content_type(self) -> str:
+        """The Content-Type header."""
+        return self.request.headers.get("Content-Type", "")
+
+    def context(self, options_kind: str) -> RequestContext:
+        """What a write carries beside its object."""
+        return write_context(self.query, self.user, self.request.headers.get("User-Agent", ""), options_kind)
+
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+
+class Handlers:
+    """Answers requests on resources."""
+
+    def __init__(
+        self, operations: Operations, watches: WatchStreams, kubelets: KubeletProxy, tokens: TokenAuthority
+    ) -> None:
+        self._operations = operations
+        self._watches = watches
+        self._kubelets = kubelets
+        self._tokens = tokens
+        self._handlers: dict[str, Handler] = {
+            "get": self._get,
+            "list": self._list,
+            "watch": self._watch,
+            "create": self._create,
+            "update": self._update,
+            "patch": self._patch,
+            "delete": self._delete,
+            "deletecollection": self._delete_collection,
+        }
+
+    async def handle(self, call: Call) -> web.StreamResponse:
+        """Answers, or raises StatusError."""
+        verb = verb_of(call)
+        route = call.route
+        authorize(call.user, attributes_of(call, verb))
+        if route.subresource == "proxy":
+            raise StatusError.service_unavailable(
+                "This cluster does not carry requests to Pods and Services through its API server; "
+                "use kubectl port-forward, or a shell on a node."
+            )
+        if verb not in allowed_verbs(route):
+            raise StatusError.method_not_allowed()
+        if route.subresource in STREAMS:
+            return await self._stream(call)
+        return await self._handlers[verb](call)
+
+    async def _get(self, call: Call) -> web.StreamResponse:
+        representation = negotiate(call.accept)
+        route = call.route
+        found = self._operations.get(route.resource, route.namespace, route.name, subresource=route.subresource)
+        return answer_object(call, Answer(found), representation)
+
+    async def _list(self, call: Call) -> web.StreamResponse:
+        representation = negotiate(call.accept, is_list=True)
+        options = list_options(call.query)
+        found = self._operations.list(call.route.resource, call.route.namespace, options)
+        return answer_list(call, found, representation)
+
+    async def _watch(self, call: Call) -> web.StreamResponse:
+        representation = negotiate(call.accept)
+        options = watch_options(call.query, call.route.name)
+        events = self._operations.watch(call.route.resource, call.route.namespace, options)
+        return await self._watches.serve(call, events, options, representation)
+
+    async def _create(self, call: Call) -> web.StreamResponse:
+        representation = negotiate(call.accept)
+        route = call.route
+        ctx = call.context("CreateOptions")
+        body = decode_object(ctx, await _body(call), call.content_type, route.resource, route.subresource)
+        if route.subresource == "token":
+            written = self._create_token(route, body)
+        elif route.subresource:
+            written = self._operations.create_subresource(
+                ctx, route.resource, route.namespace, route.name, route.subresource, body
+            )
+        else:
+            written = self._operations.create(ctx, route.resource, route.namespace, body)
+        return answer_object(call, Answer(*written, ctx.warnings), representation)
+
+    def _create_token(self, route: Route, body: Obj) -> Written:
+        account = self._operations.get(route.resource, route.namespace, route.name)
+        return Written(self._tokens.issue(account, body), 201)
+
+    async def _update(self, call: Call) -> web.StreamResponse:
+        representation = negotiate(call.accept)
+        route = call.route
+        ctx = call.context("UpdateOptions")
+        body = decode_object(ctx, await _body(call), call.content_type, route.resource, route.subresource)
+        written = self._operations.update(
+            ctx, route.resource, route.namespace, route.name, body, subresource=route.subresource
+        )
+        return answer_object(call, Answer(*written, ctx.warnings), representation)
+
+    async def _patch(self, call: Call) -> web.StreamResponse:
+        representation = negotiate(call.accept)
+        route = call.route
+        kind = patch_type(call.content_type)
+        ctx = call.context("PatchOptions")
+        document = decode_patch(await _body(call), kind)
+        written = self._operations.patch(
+            ctx, route.resource, route.namespace, route.name, kind, document, subresource=route.subresource
+        )
+        return answer_object(call, Answer(*written, ctx.warnings), representation)
+
+    async def _delete(self, call: Call) -> web.StreamResponse:
+        representation = negotiate(call.accept)
+        route = call.route
+        ctx, body = await self._deletion(call)
+        options = delete_options(call.query, body)
+        written = self._operations.delete(ctx, route.resource, route.namespace, route.name, options)
+        return answer_object(call, Answer(*written, ctx.warnings), representation)
+
+    async def _delete_collection(self, call: Call) -> web.StreamResponse:
+        representation = negotiate(call.accept, is_list=True)
+        ctx, body = await self._deletion(call)
+        options = delete_options(call.query, body)
+        deleted = self._operations.delete_collection(
+            ctx, call.route.resource, call.route.namespace, list_options(call.query), options
+        )
+        return answer_list(call, deleted, representation)
+
+    async def _deletion(self, call: Call) -> tuple[RequestContext, Obj]:
+        body = decode_plain(await _body(call), call.content_type, "DeleteOptions")
+        ctx = call.context("DeleteOptions")
+        ctx.dry_run = ctx.dry_run or asks_dry_run(body)
+        return ctx, body
+
+    async def _stream(self, call: Call) -> web.StreamResponse:
+        route = call.route
+        pod = self._operations.get(route.resource, route.namespace, route.name)
+        query = list(call.request.rel_url.query.items())
+        return await self._kubelets.serve(call.request, route, pod, query)
+
+
+def verb_of(call: Call) -> str:
+    """The verb of authorization for a method. Models apiserver pkg/endpoints/request/requestinfo.go (v1.36)."""
+    method, name = call.request.method, call.route.name
+    if method in ("GET", "HEAD"):
+        if call.route.subresource:
+            return "get"
+        if flag(call.query, "watch"):
+            return "watch"
+        return "get" if name else "list"
+    verbs = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete" if name else "deletecollection"}
+    return verbs.get(method, "")
+
+
+def attributes_of(call: Call, verb: str) -> Attributes:
+    """What the request is to authorization."""
+    route = call.route
+    plural = route.resource.plural
+    asked = f"{plural}/{route.subresource}" if route.subresource else plural
+    return Attributes(verb, call.request.path, route.resource.group, asked, route.namespace, route.name)
+
+
+def allowed_verbs(route: Route) -> tuple[str, ...]:
+    """What can be done at the end of a route."""
+    if route.subresource:
+        return SUBRESOURCES[route.subresource].verbs
+    verbs = route.resource.verbs
+    on_object = ("get", "watch", "update", "patch", "delete")
+    if route.name:
+        return tuple(verb for verb in verbs if verb in on_object)
+    # A namespaced resource is created in a namespace; over all of them it can be listed, watched and removed.
+    whole = ("list", "watch") if route.resource.namespaced and not route.namespace else (
+        "list", "watch", "create", "deletecollection",
+    )  # fmt: skip
+    return tuple(verb for verb in verbs if verb in whole)
+
+
+async def _body(call: Call) -> bytes:
+    return await call.request.read()

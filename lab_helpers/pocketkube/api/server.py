@@ -1,0 +1,285 @@
+"""The API server's door: listening sockets, TLS, who is asking, and the way from a path to who answers it.
+
+    /api, /apis, ...          discovery, from the resource table
+    /api/v1/..., /apis/g/v/... resources (`handlers`) and reviews
+    /openapi/v3               the types of everything
+    /healthz, /livez, /readyz, /version
+
+Verbs on objects are the operations' work. Models apiserver pkg/server (v1.36).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+
+from ..config import ClusterConfig
+from ..objects import Obj
+from ..pki import Pki
+from ..resources.table import RESOURCES
+from . import discovery, openapi
+from .answers import Answer, answer_error, answer_object, respond
+from .auth import (
+    ANONYMOUS,
+    TRUSTED,
+    Attributes,
+    TokenAuthority,
+    User,
+    authorize,
+    service_account_user,
+    user_of_certificate,
+)
+from .decoding import decode_plain
+from .discovery import Document
+from .handlers import Call, Handlers
+from .kubelet_proxy import KubeletProxy
+from .negotiate import Representation, encode
+from .operations import Operations
+from .reviews import REVIEWS, Review
+from .routes import Router
+from .status import StatusError
+from .watch_stream import WatchStreams
+
+BODY_LIMIT = 3 * 1024 * 1024
+"""As upstream: a larger body is answered with 413."""
+
+_LONGEST_LINE = 1024 * 1024
+"""A command of `kubectl exec` travels in the URL."""
+
+_GRACE_SECONDS = 1.0
+_HEALTH_CHECKS = ("healthz", "livez", "readyz")
+
+log = logging.getLogger(__name__)
+
+
+class ApiServer:
+    """Serves one cluster's API on any number of sockets."""
+
+    def __init__(self, operations: Operations, config: ClusterConfig, pki: Pki) -> None:
+        self._operations = operations
+        self._pki = pki
+        self._tokens = TokenAuthority(
+            pki.service_account_key, f"https://kubernetes.default.svc.{config.cluster_domain}"
+        )
+        self._watches = WatchStreams()
+        self._kubelets = KubeletProxy(config.kubelet_socket)
+        self._handlers = Handlers(operations, self._watches, self._kubelets, self._tokens)
+        self._router = Router()
+        self._listeners: list[asyncio.Server] = []
+        self._server: web.Server | None = None
+        self._address = f"{config.node_ip(0)}:{config.api_port_inside}"
+        self.readiness: dict[str, Callable[[], bool]] = {}
+        """Named checks that `/readyz` asks beside its own."""
+
+    async def start(self, *listeners: socket.socket) -> None:
+        """Serves on listening sockets: TLS on TCP; everything is allowed on a Unix socket."""
+        self._server = web.Server(
+            self._serve,
+            request_factory=self._make_request,
+            handler_cancellation=True,
+            access_log=None,
+            max_line_size=_LONGEST_LINE,
+            max_field_size=_LONGEST_LINE,
+        )
+        for listener in listeners:
+            await self.add_listener(listener)
+
+    async def add_listener(self, listener: socket.socket) -> None:
+        """Serves on a further listening socket, which may have been opened in another network namespace."""
+        assert self._server is not None, "start the server first"
+        listener.setblocking(False)
+        tls = None if listener.family == socket.AF_UNIX else self._pki.server_context()
+        server = await asyncio.get_running_loop().create_server(self._server, sock=listener, ssl=tls)
+        self._listeners.append(server)
+
+    async def stop(self) -> None:
+        """Takes no more connections, ends watches and streams, and lets the other requests finish."""
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        self._watches.stop()
+        self._kubelets.stop()
+        if self._server is not None:
+            self._server.pre_shutdown()
+            await self._server.shutdown(_GRACE_SECONDS)
+            self._server = None
+
+    def _make_request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+        loop = asyncio.get_running_loop()
+        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=BODY_LIMIT)
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._dispatch(request)
+        except StatusError as error:
+            return answer_error(error, request.headers.get("Accept", ""))
+        except web.HTTPRequestEntityTooLarge:
+            too_large = StatusError.request_too_large(f"Request entity too large: limit is {BODY_LIMIT}")
+            response = answer_error(too_large, "")
+            response.force_close()
+            return response
+        except (ConnectionError, web.HTTPException):
+            raise
+        except Exception as error:
+            # The last place that can answer: whatever went wrong is the server's fault, and is in its log.
+            log.exception("%s %s failed", request.method, request.path_qs)
+            return answer_error(StatusError.internal(f"{type(error).__name__}: {error}"), "")
+
+    async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
+        user = self._authenticate(request)
+        parts = [part for part in request.path.split("/") if part]
+        root = parts[0] if parts else ""
+        if (root == "api" and len(parts) > 2) or (root == "apis" and len(parts) > 3):
+            group, version, *rest = parts[1:] if root == "apis" else ["", *parts[1:]]
+            return await self._serve_resource(request, user, group, version, rest)
+        authorize(user, Attributes(request.method.lower(), request.path))
+        if request.method not in ("GET", "HEAD"):
+            raise StatusError.method_not_allowed()
+        if root in _HEALTH_CHECKS and len(parts) <= 2:
+            return self._health(request, root, parts[1:])
+        document = self._document(request, parts)
+        return _not_found() if document is None else _serve_document(request, document)
+
+    async def _serve_resource(
+        self, request: web.BaseRequest, user: User, group: str, version: str, parts: list[str]
+    ) -> web.StreamResponse:
+        review = REVIEWS.get((group, version, parts[-1]))
+        if review is not None and len(parts) == (3 if review.namespaced else 1):
+            return await self._serve_review(request, user, review)
+        route = self._router.route(group, version, parts)
+        if route is not None:
+            return await self._handlers.handle(Call(request, route, request.rel_url.query, user))
+        plural = parts[2] if parts[0] == "namespaces" and len(parts) > 2 else parts[0]
+        authorize(user, Attributes(request.method.lower(), request.path, group, plural))
+        if self._router.serves(group, version):
+            raise StatusError.no_such_path()
+        return _not_found()
+
+    async def _serve_review(self, request: web.BaseRequest, user: User, review: Review) -> web.StreamResponse:
+        authorize(user, Attributes("create", request.path, review.group, review.plural))
+        if request.method != "POST":
+            raise StatusError.method_not_allowed()
+        asked = decode_plain(await request.read(), request.headers.get("Content-Type", ""), review.kind)
+        reply = review.reply(user, asked, self._user_of_token)
+        return answer_object(_Plain(request), Answer(reply, 201), Representation())
+
+    # --- who is asking ---
+
+    def _authenticate(self, request: web.BaseRequest) -> User:
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the client has gone")
+        if transport.get_extra_info("sslcontext") is None:
+            return TRUSTED
+        user = self._identify(request, transport.get_extra_info("peercert"))
+        impersonated = request.headers.get("Impersonate-User")
+        if impersonated and user.is_master:
+            return User(impersonated, tuple(request.headers.getall("Impersonate-Group", [])))
+        return user
+
+    def _identify(self, request: web.BaseRequest, certificate: dict[str, Any] | None) -> User:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if certificate:
+            return user_of_certificate(certificate)
+        if scheme.lower() != "bearer":
+            return ANONYMOUS
+        user = self._user_of_token(token.strip())
+        if user is None:
+            raise StatusError.unauthorized()
+        return user
+
+    def _user_of_token(self, token: str) -> User | None:
+        """Whose token it is, if its account (and the Pod it is bound to) are still there."""
+        claims = self._tokens.verify(token)
+        if claims is None:
+            return None
+        account = self._lookup("serviceaccounts", claims.namespace, claims.service_account)
+        if account is None or account["metadata"]["uid"] != claims.service_account_uid:
+            return None
+        extra: dict[str, list[str]] = {}
+        if claims.bound is not None and claims.bound["kind"] == "pod":
+            pod = self._lookup("pods", claims.namespace, claims.bound["name"])
+            if pod is None or pod["metadata"]["uid"] != claims.bound["uid"]:
+                return None
+            prefix = "authentication.kubernetes.io"
+            extra = {f"{prefix}/pod-name": [claims.bound["name"]], f"{prefix}/pod-uid": [claims.bound["uid"]]}
+        return service_account_user(claims.namespace, claims.service_account, extra)
+
+    def _lookup(self, resource: str, namespace: str, name: str) -> Obj | None:
+        try:
+            return self._operations.get(RESOURCES[resource], namespace, name)
+        except StatusError as error:
+            if error.code != 404:
+                raise
+            return None
+
+    # --- documents ---
+
+    def _document(self, request: web.BaseRequest, parts: list[str]) -> Document | None:
+        accept = request.headers.get("Accept", "")
+        match parts:
+            case []:
+                return Document(encode({"paths": discovery.paths()}))
+            case ["api"]:
+                return discovery.root_document(True, accept, self._address)
+            case ["apis"]:
+                return discovery.root_document(False, accept, self._address)
+            case ["api", version]:
+                return discovery.resources_document("", version)
+            case ["apis", group]:
+                return discovery.group_document(group)
+            case ["apis", group, version]:
+                return discovery.resources_document(group, version)
+            case ["version"]:
+                return discovery.version_document()
+            case ["openapi", "v3"]:
+                return openapi.index()
+            case ["openapi", "v3", *rest]:
+                return openapi.document("/".join(rest))
+        return None
+
+    def _health(self, request: web.BaseRequest, root: str, name: list[str]) -> web.StreamResponse:
+        """`ok`, or what is not."""
+        checks = {"ping": lambda: True, **(self.readiness if root == "readyz" else {})}
+        if name:
+            if name[0] not in checks:
+                return _not_found()
+            checks = {name[0]: checks[name[0]]}
+        results = {check: ask() for check, ask in checks.items()}
+        healthy = all(results.values())
+        lines = [f"[+]{check} ok" if good else f"[-]{check} failed: not yet" for check, good in results.items()]
+        lines.append(f"{root} check {'passed' if healthy else 'failed'}\n")
+        verbose = "verbose" in request.rel_url.query or not healthy
+        text = "\n".join(lines) if verbose else "ok"
+        return respond(request, text.encode(), "text/plain; charset=utf-8", 200 if healthy else 500)
+
+
+class _Plain:
+    """A request whose answer does not depend on its query."""
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        self.request = request
+        self.query: dict[str, str] = {}
+
+
+def _serve_document(request: web.BaseRequest, document: Document) -> web.StreamResponse:
+    if request.headers.get("If-None-Match") == document.etag:
+        return web.Response(status=304, headers={"ETag": document.etag})
+    response = respond(request, document.body, document.content_type)
+    response.headers["ETag"] = document.etag
+    response.headers["Vary"] = "Accept"
+    if request.rel_url.query.get("hash"):
+        # The hash is in the URL: what is there never changes.
+        response.headers["Cache-Control"] = "public, immutable"
+        response.headers["Expires"] = "Thu, 31 Dec 2099 23:59:59 GMT"
+    return response
+
+
+def _not_found() -> web.Response:
+    """What upstream's multiplexer says where nothing is served at all."""
+    return web.Response(status=404, text="404 page not found\n", headers={"X-Content-Type-Options": "nosniff"})
