@@ -15,6 +15,9 @@ class Engine(Protocol):
 
     simulated: bool
 
+    nfacct: frozenset[str]
+    """The nfacct counters that exist on every node, so that rules may name them."""
+
     async def restore(self, node: str, text: str) -> None:
         """Applies one `iptables-restore --noflush --counters` input on a node, all of it or nothing.
 

@@ -74,7 +74,7 @@ class RuleBook:
         self.options = options
         self.total_endpoints = 0
         self.changed: set[str] = set()
-        """Keys (`namespace/name`) of the Services whose own chains have to be written."""
+        """Keys (`namespace/name`) of the Services that changed; emptied by whoever has their rules written."""
         self._ports: dict[str, Ports] = {}
         self._written: dict[str, list[_Written]] = {}
 
@@ -96,11 +96,6 @@ class RuleBook:
         self.changed.add(key)
         return True
 
-    def forget_options(self, options: ProxyOptions) -> None:
-        """Takes other options: everything has to be written anew."""
-        self.options = options
-        self._written.clear()
-
     def chains(self) -> set[str]:
         """The chains of Services and endpoints that the kernel should have."""
         return {chain for written in self._all() for w in written for chain in w.rules.chains}
@@ -109,9 +104,9 @@ class RuleBook:
         """Everything, with the given jumps put in and stale chains deleted."""
         return "\n".join(self._text_lines(None, jumps, sorted(stale)))
 
-    def partial_text(self, *, stale: Iterable[str] = ()) -> str:
-        """The shared chains, the chains of `changed` Services, and stale chains deleted."""
-        return "\n".join(self._text_lines(self.changed, (), sorted(stale)))
+    def partial_text(self, changed: set[str], *, stale: Iterable[str] = ()) -> str:
+        """The shared chains, the chains of the changed Services, and stale chains deleted."""
+        return "\n".join(self._text_lines(changed, (), sorted(stale)))
 
     @property
     def _large(self) -> bool:
