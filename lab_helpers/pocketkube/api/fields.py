@@ -101,8 +101,12 @@ def canonical(obj: Obj, type_name: TypeName) -> Obj:
 
 
 def empty(type_name: TypeName) -> Obj:
-    """The object nobody has set anything of: `{"spec": {}, ...}` with the structs that are always there."""
-    return copy.deepcopy(_empty(type_name))
+    """The object of which nobody has set anything, as Go writes it: structs by value, and null where a key always is."""
+    return {
+        name: empty(field.type) if field.by_value and field.is_struct else _zero(field)
+        for name, field in schema.fields(type_name).items()
+        if field.by_value or (field.written and (field.kind != "one" or field.is_struct))
+    }
 
 
 def _declared_kind(obj: Any, expected: Gvk) -> Gvk:
@@ -162,7 +166,7 @@ def _empty(type_name: TypeName) -> Obj:
 
 
 def _zero(field: Field) -> Any:
-    if field.is_struct:
+    if field.by_value and field.is_struct:
         return _empty(field.type)
     return "0" if field.type == "Quantity" else None
 
