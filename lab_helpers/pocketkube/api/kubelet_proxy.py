@@ -156,9 +156,6 @@ class _Inlet:
     def feed_eof(self) -> None:
         self._reader.feed_eof()
 
-    def set_exception(self, error: BaseException, cause: BaseException | None = None) -> None:
-        self._reader.set_exception(error if isinstance(error, Exception) else ConnectionResetError())
-
 
 async def _join(
     request: web.BaseRequest, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
