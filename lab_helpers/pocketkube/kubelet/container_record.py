@@ -37,6 +37,10 @@ class ContainerRecord:
     """Its readiness probe, if it has one, succeeds."""
     stopping: bool = False
     """The kubelet has decided to end it."""
+    ended_at: float = 0.0
+    """When its last run ended, more exactly than the API's seconds."""
+    wanted_image: str = ""
+    """The image that its specification named when it was started."""
 
     @property
     def running(self) -> bool:

@@ -74,7 +74,4 @@ def _node_amount(resource: str) -> str:
 
 
 def _format_map(values: dict[str, str]) -> str:
-    quoted = {
-        key: value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"') for key, value in values.items()
-    }
-    return "\n".join(f'{key}="{value}"' for key, value in sorted(quoted.items()))
+    return "\n".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in sorted(values.items()))

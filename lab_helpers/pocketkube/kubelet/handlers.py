@@ -132,10 +132,10 @@ async def _within(work: Coroutine[Any, Any, _T], timeout: float, complaint: str)
 
 
 async def _output(process: Process) -> str:
-    """What a command has printed, both streams, up to a limit."""
+    """What a command prints, both streams; the beginning, if it is long."""
     streams = [stream for stream in (process.stdout, process.stderr) if stream is not None]
-    parts = await asyncio.gather(*(stream.read(_LONGEST_OUTPUT) for stream in streams))
-    return b"".join(parts).decode(errors="replace")
+    parts = await asyncio.gather(*(stream.read() for stream in streams))
+    return b"".join(parts)[:_LONGEST_OUTPUT].decode(errors="replace")
 
 
 def _unverified() -> ssl.SSLContext:

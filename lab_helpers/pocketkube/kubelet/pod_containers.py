@@ -1,0 +1,401 @@
+"""Starting, watching, restarting and stopping the containers of one Pod.
+
+Which container is due follows upstream's rules: init containers one after the other, sidecars among them, then all
+others; restarts by policy and with growing pauses. When to look is left to the Pod worker.
+Models pkg/kubelet/kuberuntime (computePodActions, startContainer, killContainer, doBackOff; v1.36).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..clock import format_rfc3339
+from ..objects import Obj, name_of, namespace_of, uid_of
+from .backoff import Backoff
+from .configs import PodConfigs
+from .container_events import ContainerEvents
+from .container_record import ContainerRecord, containers_of, of_kind, reason_of
+from .container_spec import make_container_spec
+from .environment import CreateContainerConfigError
+from .handlers import HandlerFailed, Target
+from .image_manager import ImageError
+from .node_context import NodeContext
+from .probes import ProbeKind, Prober
+from .runtime import ContainerSpec, ExitStatus
+from .volumes import Volumes
+
+if TYPE_CHECKING:
+    from .pod_worker import PodWorker
+
+log = logging.getLogger(__name__)
+
+START_ERROR_CODE = 128
+"""Exit code of a container whose command could not be started, as container runtimes report it."""
+
+_CONFIG_RETRY_SECONDS = 10.0
+_LEAST_GRACE_SECONDS = 2.0
+_SIGKILL = 9
+
+_T = TypeVar("_T")
+
+
+class PodContainers:
+    """The containers of one Pod."""
+
+    def __init__(self, worker: PodWorker, node: NodeContext, volumes: Volumes, configs: PodConfigs) -> None:
+        self._worker = worker
+        self._node = node
+        self._clock = node.clock
+        self._volumes = volumes
+        self._configs = configs
+        self._backoff = Backoff(node.clock)
+        self._not_before: dict[str, float] = {}
+        self._probers: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._unclaimed: dict[str, ExitStatus] = {}
+        self._initialized = False
+        self._completed_init: set[str] = set()
+
+    # Which containers are due.
+
+    def due(self) -> tuple[list[ContainerRecord], float | None]:
+        """The containers to start now, and in how many seconds the next one will be due."""
+        now: list[ContainerRecord] = []
+        delays: list[float] = []
+        for record, container in self._startable():
+            if record.running or not self._should_run(record, container):
+                continue
+            delay = self._delay(record)
+            if delay <= 0:
+                now.append(record)
+            else:
+                delays.append(delay)
+        return now, min(delays) if delays else None
+
+    def finished(self) -> bool:
+        """True if no main container runs or will run again, but sidecars do."""
+        main = [(record, spec) for record, spec in self._with_specs() if record.kind == "main"]
+        sidecars = of_kind(self._worker.records.values(), "sidecar")
+        if not any(record.running for record in sidecars) or any(record.running for record, _ in main):
+            return False
+        return all(record.ended is not None and not self._should_run(record, spec) for record, spec in main)
+
+    def try_again(self) -> None:
+        """What a container waited for may be there now."""
+        self._not_before.clear()
+
+    def _with_specs(self) -> list[tuple[ContainerRecord, Obj]]:
+        records = self._worker.records
+        return [(records[container["name"]], container) for _, container in containers_of(self._worker.pod)]
+
+    def _startable(self) -> Iterable[tuple[ContainerRecord, Obj]]:
+        """The containers whose turn has come: one that is not done holds up those after it."""
+        for record, container in self._with_specs():
+            if record.kind == "init":
+                if self._initialized or record.name in self._completed_init:
+                    continue
+                yield record, container
+                return
+            yield record, container
+            if record.kind == "sidecar" and not record.started and not self._initialized:
+                return
+        self._initialized = True
+
+    def _should_run(self, record: ContainerRecord, container: Obj) -> bool:
+        """Models kubecontainer.ShouldContainerBeRestarted."""
+        ended = record.ended
+        if ended is None or record.kind == "sidecar":
+            return True
+        if record.kind == "ephemeral":
+            return False
+        policy = container.get("restartPolicy") or self._worker.pod["spec"].get("restartPolicy") or "Always"
+        if record.kind == "init":
+            return ended["exitCode"] == 0 or policy != "Never"
+        if policy == "Always" or (policy == "OnFailure" and ended["exitCode"] != 0):
+            return True
+        return any(_rule_applies(rule, ended["exitCode"]) for rule in container.get("restartPolicyRules") or [])
+
+    def _delay(self, record: ContainerRecord) -> float:
+        """Seconds until a container may be started; says so in its status and in an Event when it has to wait."""
+        if record.name in self._not_before:
+            return self._not_before[record.name] - self._clock.now()
+        if record.ended is None:
+            return 0.0
+        delay = self._backoff.remaining(record.name, record.ended_at)
+        if delay > 0 and "terminated" in record.state:
+            whole, pod = _go_duration(self._backoff.seconds(record.name)), self._full_name()
+            record.wait_for("CrashLoopBackOff", f"back-off {whole} restarting failed container={record.name} pod={pod}")
+            self._events(record).warning("BackOff", f"Back-off restarting failed container {record.name} in pod {pod}")
+        return delay
+
+    # Starting.
+
+    async def start(self, record: ContainerRecord) -> None:
+        """Starts a container; if that fails, its record says why and when to try again."""
+        container = self._spec_of(record)
+        events = self._events(record)
+        self._not_before.pop(record.name, None)
+        try:
+            spec = await self._prepare(record, container, events)
+        except ImageError as error:
+            record.wait_for(error.reason, error.message)
+            self._not_before[record.name] = self._clock.now() + error.retry_after
+            return
+        except CreateContainerConfigError as error:
+            record.wait_for("CreateContainerConfigError", str(error))
+            events.warning("Failed", f"Error: {error}")
+            self._not_before[record.name] = self._clock.now() + _CONFIG_RETRY_SECONDS
+            return
+        if record.ended is not None:
+            self._backoff.next(record.name)
+        await self.uninterrupted(self._launch(record, container, spec, events))
+        self._worker.publish()
+
+    async def _prepare(self, record: ContainerRecord, container: Obj, events: ContainerEvents) -> ContainerSpec:
+        pod = self._worker.pod
+        image = self._node.images.ensure(pod, container, events)
+        record.image, record.image_id = str(image.reference), image.id
+        record.wanted_image = container["image"]
+        runs = record.restart_count + (1 if record.ended is not None else 0)
+        log_path = self._node.log_dir(pod) / record.name / f"{runs}.log"
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        (log_path.parent / f"{runs - 2}.log").unlink(missing_ok=True)
+        return await make_container_spec(
+            pod,
+            container,
+            image,
+            self._node.services.list(),
+            self._configs,
+            self._volumes,
+            self._worker.facts,
+            self._node.config.cluster_domain,
+            log_path,
+        )
+
+    async def _launch(
+        self, record: ContainerRecord, container: Obj, spec: ContainerSpec, events: ContainerEvents
+    ) -> None:
+        sandbox = self._worker.sandbox
+        if sandbox is None:
+            return
+        try:
+            container_id = await self._node.runtime.start_container(sandbox.id, spec)
+        except RuntimeError as error:
+            self._could_not_start(record, container, str(error), events)
+            return
+        events.normal("Created", "Container created")
+        events.normal("Started", "Container started")
+        record.run(container_id, self._clock.rfc3339())
+        early = self._unclaimed.pop(container_id, None)
+        if early is not None:
+            self._ended(record, early)
+            return
+        hook = (container.get("lifecycle") or {}).get("postStart")
+        if hook:
+            self._in_background(self._post_start(record, container, hook, events))
+        else:
+            self._is_up(record, container)
+
+    def _could_not_start(self, record: ContainerRecord, container: Obj, message: str, events: ContainerEvents) -> None:
+        events.normal("Created", "Container created")
+        events.warning("Failed", f"Error: {message}")
+        if record.ended is not None:
+            record.last_state = {"terminated": record.ended}
+            record.restart_count += 1
+        record.container_id = ""
+        record.end(START_ERROR_CODE, "StartError", self._clock.rfc3339(), message=message)
+        record.ended_at = self._clock.now()
+        if self._should_run(record, container):
+            record.wait_for("RunContainerError", message)
+
+    async def _post_start(self, record: ContainerRecord, container: Obj, hook: Obj, events: ContainerEvents) -> None:
+        container_id = record.container_id
+        try:
+            await self._target(record, container)(hook, timeout=3600.0)
+        except HandlerFailed as error:
+            if record.container_id == container_id and record.running:
+                events.warning("FailedPostStartHook", f"PostStartHook failed: {error}")
+                await self.stop(record, 0.0, "FailedPostStartHook")
+            return
+        if record.container_id == container_id and record.running:
+            self._is_up(record, container)
+
+    def _is_up(self, record: ContainerRecord, container: Obj) -> None:
+        """From here on probes decide; a container without probes is ready as soon as it runs."""
+        if "startupProbe" not in container:
+            self._has_started(record, container)
+        if any(f"{kind}Probe" in container for kind in ("startup", "liveness", "readiness")):
+            self._probe(record, container)
+        self._worker.publish()
+        self._worker.wake()
+
+    def _has_started(self, record: ContainerRecord, container: Obj) -> None:
+        record.started = True
+        record.ready = "readinessProbe" not in container and record.kind in ("main", "sidecar")
+
+    # Probing.
+
+    def _probe(self, record: ContainerRecord, container: Obj, *, readiness_only: bool = False) -> None:
+        def on_result(kind: ProbeKind, good: bool) -> None:
+            self._probed(record, container, kind, good)
+
+        prober = Prober(container, self._target(record, container), self._clock, self._events(record), on_result)
+        self._stop_probing(record)
+        self._probers[record.name] = asyncio.create_task(
+            prober.run(readiness_only=readiness_only), name=f"probes of {record.name}"
+        )
+
+    def _stop_probing(self, record: ContainerRecord) -> None:
+        prober = self._probers.pop(record.name, None)
+        if prober is not None:
+            prober.cancel()
+
+    def _probed(self, record: ContainerRecord, container: Obj, kind: ProbeKind, good: bool) -> None:
+        if not record.running:
+            return
+        if kind == "readiness":
+            record.ready = good
+        elif good:
+            if kind == "startup":
+                self._has_started(record, container)
+        else:
+            why = f"Container {record.name} failed {kind} probe, will be restarted"
+            probe = container[f"{kind}Probe"]
+            grace = probe.get("terminationGracePeriodSeconds")
+            self._in_background(self.stop(record, self._pod_grace() if grace is None else float(grace), why))
+        self._worker.publish()
+        self._worker.wake()
+
+    def _target(self, record: ContainerRecord, container: Obj) -> Target:
+        sandbox = self._worker.sandbox
+        return Target(
+            runtime=self._node.runtime,
+            sandbox_id=sandbox.id if sandbox is not None else "",
+            container_id=record.container_id,
+            container=container,
+            pod_ip=self._worker.facts.pod_ip,
+            clock=self._clock,
+        )
+
+    # Ending.
+
+    def exited(self, container_id: str, status: ExitStatus) -> None:
+        """The runtime says that a container has ended; it may be one whose start has not been reported yet."""
+        for record in self._worker.records.values():
+            if record.container_id == container_id:
+                self._ended(record, status)
+                return
+        self._unclaimed[container_id] = status
+
+    def _ended(self, record: ContainerRecord, status: ExitStatus) -> None:
+        if not record.running:
+            return
+        self._stop_probing(record)
+        record.ended_at = status.finished_at or self._clock.now()
+        record.end(status.exit_code, reason_of(status), format_rfc3339(record.ended_at))
+        if record.kind == "init" and record.succeeded:
+            self._completed_init.add(record.name)
+        self._worker.publish()
+        self._worker.wake()
+
+    def restart_changed(self) -> None:
+        """Ends the containers whose image has been changed in the Pod's specification."""
+        for record, container in self._with_specs():
+            if record.running and not record.stopping and record.wanted_image != container["image"]:
+                why = f"Container {record.name} definition changed, will be restarted"
+                self._in_background(self.stop(record, self._pod_grace(), why))
+
+    async def stop(self, record: ContainerRecord, grace: float, why: str) -> None:
+        """preStop hook, SIGTERM, and SIGKILL when the grace period is over."""
+        if record.stopping or not record.running:
+            return
+        record.stopping = True
+        container, container_id = self._spec_of(record), record.container_id
+        events = self._events(record)
+        events.normal("Killing", why)
+        if self._worker.facts.ending and "readinessProbe" in container and record.started:
+            self._probe(record, container, readiness_only=True)
+        else:
+            self._stop_probing(record)
+        hook = (container.get("lifecycle") or {}).get("preStop")
+        began = self._clock.monotonic()
+        if hook and grace > 0:
+            try:
+                await self._target(record, container)(hook, timeout=grace)
+            except HandlerFailed as error:
+                events.warning("FailedPreStopHook", f"PreStopHook failed: {error}")
+        left = grace - (self._clock.monotonic() - began)
+        status = await self._node.runtime.stop_container(
+            container_id, max(left, _LEAST_GRACE_SECONDS) if hook and grace > 0 else grace
+        )
+        if record.container_id == container_id:
+            self._ended(record, status)
+
+    async def stop_sidecars(self, grace: float) -> None:
+        """Ends the sidecars, last one first."""
+        for record in reversed(of_kind(self._worker.records.values(), "sidecar")):
+            await self.stop(record, grace, f"Stopping container {record.name}")
+
+    async def stop_all(self, grace: float) -> None:
+        """Ends all containers: the main ones together, then the sidecars. Returns when none runs."""
+        began = self._clock.monotonic()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        records = of_kind(self._worker.records.values(), "main", "init", "ephemeral")
+        await asyncio.gather(*(self.stop(record, grace, f"Stopping container {record.name}") for record in records))
+        await self.stop_sidecars(max(0.0, grace - (self._clock.monotonic() - began)))
+
+    def hurry(self, grace: float) -> None:
+        """The grace period has been shortened while the containers are being ended."""
+        self._in_background(self._kill_after(grace))
+
+    async def _kill_after(self, grace: float) -> None:
+        await self._clock.sleep(grace)
+        for record in self._worker.records.values():
+            if record.running:
+                self._node.runtime.kill_container(record.container_id, _SIGKILL)
+
+    def close(self) -> None:
+        """Ends everything that still goes on for these containers."""
+        for task in [*self._tasks, *self._probers.values()]:
+            task.cancel()
+
+    async def uninterrupted(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Awaits something that must not be left half-done, even if the caller is cancelled meanwhile."""
+        return await asyncio.shield(self._in_background(work))
+
+    def _in_background(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # Small things.
+
+    def _spec_of(self, record: ContainerRecord) -> Obj:
+        return next(spec for _, spec in containers_of(self._worker.pod) if spec["name"] == record.name)
+
+    def _events(self, record: ContainerRecord) -> ContainerEvents:
+        return ContainerEvents(self._node.recorder, self._worker.pod, record.name, record.kind)
+
+    def _pod_grace(self) -> float:
+        seconds = self._worker.pod["spec"].get("terminationGracePeriodSeconds")
+        return float(30 if seconds is None else seconds)
+
+    def _full_name(self) -> str:
+        pod = self._worker.pod
+        return f"{name_of(pod)}_{namespace_of(pod)}({uid_of(pod)})"
+
+
+def _rule_applies(rule: Obj, exit_code: int) -> bool:
+    codes = rule.get("exitCodes") or {}
+    listed = exit_code in (codes.get("values") or [])
+    return rule.get("action") == "Restart" and listed == (codes.get("operator") == "In")
+
+
+def _go_duration(seconds: float) -> str:
+    """`10s`, `1m20s`, `5m0s`: how Go prints a duration."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
