@@ -91,17 +91,9 @@ def build(group: str, version: str, describe: Describe = _say_nothing) -> Obj:
     }
 
 
-def types_of(group: str, version: str) -> list[TypeName]:
-    """Every struct that is in the document of a group and version."""
-    seen: dict[TypeName, None] = {}
-    resources = group_versions()[group, version].values()
-    waiting = [schema.kind_type(group, version, resource.kind) for resource in resources]
-    while waiting:
-        name = waiting.pop()
-        if name not in seen:
-            seen[name] = None
-            waiting += [field.type for field in schema.fields(name).values() if field.is_struct]
-    return list(seen)
+def group_version_of(path: str) -> tuple[str, str]:
+    """(group, version) of a served path; KeyError for another."""
+    return _served()[path]
 
 
 @cache

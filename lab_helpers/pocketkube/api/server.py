@@ -22,7 +22,6 @@ from ..config import ClusterConfig
 from ..objects import Obj
 from ..pki import Pki
 from ..resources.table import RESOURCES
-from . import discovery, openapi
 from .answers import Answer, answer_error, answer_object, respond
 from .auth import (
     ANONYMOUS,
@@ -35,10 +34,10 @@ from .auth import (
     user_of_certificate,
 )
 from .decoding import decode_plain
-from .discovery import Document
+from .documents import find_document, serve_document
 from .handlers import Call, Handlers
 from .kubelet_proxy import KubeletProxy
-from .negotiate import Representation, encode
+from .negotiate import Representation
 from .operations import Operations
 from .reviews import REVIEWS, Review
 from .routes import Router
@@ -142,8 +141,8 @@ class ApiServer:
             raise StatusError.method_not_allowed()
         if root in _HEALTH_CHECKS and len(parts) <= 2:
             return self._health(request, root, parts[1:])
-        document = self._document(request, parts)
-        return _not_found() if document is None else _serve_document(request, document)
+        document = await find_document(request, parts, self._address)
+        return _not_found() if document is None else serve_document(request, document)
 
     async def _serve_resource(
         self, request: web.BaseRequest, user: User, group: str, version: str, parts: list[str]
@@ -218,31 +217,6 @@ class ApiServer:
                 raise
             return None
 
-    # --- documents ---
-
-    def _document(self, request: web.BaseRequest, parts: list[str]) -> Document | None:
-        accept = request.headers.get("Accept", "")
-        match parts:
-            case []:
-                return Document(encode({"paths": discovery.paths()}))
-            case ["api"]:
-                return discovery.root_document(True, accept, self._address)
-            case ["apis"]:
-                return discovery.root_document(False, accept, self._address)
-            case ["api", version]:
-                return discovery.resources_document("", version)
-            case ["apis", group]:
-                return discovery.group_document(group)
-            case ["apis", group, version]:
-                return discovery.resources_document(group, version)
-            case ["version"]:
-                return discovery.version_document()
-            case ["openapi", "v3"]:
-                return openapi.index()
-            case ["openapi", "v3", *rest]:
-                return openapi.document("/".join(rest))
-        return None
-
     def _health(self, request: web.BaseRequest, root: str, name: list[str]) -> web.StreamResponse:
         """`ok`, or what is not."""
         checks = {"ping": lambda: True, **(self.readiness if root == "readyz" else {})}
@@ -265,19 +239,6 @@ class _Plain:
     def __init__(self, request: web.BaseRequest) -> None:
         self.request = request
         self.query: dict[str, str] = {}
-
-
-def _serve_document(request: web.BaseRequest, document: Document) -> web.StreamResponse:
-    if request.headers.get("If-None-Match") == document.etag:
-        return web.Response(status=304, headers={"ETag": document.etag})
-    response = respond(request, document.body, document.content_type)
-    response.headers["ETag"] = document.etag
-    response.headers["Vary"] = "Accept"
-    if request.rel_url.query.get("hash"):
-        # The hash is in the URL: what is there never changes.
-        response.headers["Cache-Control"] = "public, immutable"
-        response.headers["Expires"] = "Thu, 31 Dec 2099 23:59:59 GMT"
-    return response
 
 
 def _not_found() -> web.Response:

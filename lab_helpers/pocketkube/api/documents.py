@@ -1,0 +1,57 @@
+"""What can be read below `/` beside resources: discovery, version and OpenAPI, with headers that make it cacheable."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from . import discovery, openapi
+from .answers import respond
+from .descriptions import described_document
+from .discovery import Document
+from .negotiate import encode
+
+
+async def find_document(request: web.BaseRequest, parts: list[str], address: str) -> Document | None:
+    """The document at a path; None if there is none. `address` is where the server is reached from inside."""
+    accept = request.headers.get("Accept", "")
+    match parts:
+        case []:
+            return Document(encode({"paths": discovery.paths()}))
+        case ["api"]:
+            return discovery.root_document(True, accept, address)
+        case ["apis"]:
+            return discovery.root_document(False, accept, address)
+        case ["api", version]:
+            return discovery.resources_document("", version)
+        case ["apis", group]:
+            return discovery.group_document(group)
+        case ["apis", group, version]:
+            return discovery.resources_document(group, version)
+        case ["version"]:
+            return discovery.version_document()
+        case ["openapi", "v3"]:
+            return openapi.index(described=_is_explain(request))
+        case ["openapi", "v3", *rest]:
+            path = "/".join(rest)
+            described = request.rel_url.query.get("described") == "true"
+            return await described_document(path) if described else openapi.document(path)
+    return None
+
+
+def serve_document(request: web.BaseRequest, document: Document) -> web.Response:
+    """Answers with a document, or says that the client has it."""
+    if request.headers.get("If-None-Match") == document.etag:
+        return web.Response(status=304, headers={"ETag": document.etag})
+    response = respond(request, document.body, document.content_type)
+    response.headers["ETag"] = document.etag
+    response.headers["Vary"] = "Accept"
+    if request.rel_url.query.get("hash"):
+        # The hash is in the URL: what is there never changes.
+        response.headers["Cache-Control"] = "public, immutable"
+        response.headers["Expires"] = "Thu, 31 Dec 2099 23:59:59 GMT"
+    return response
+
+
+def _is_explain(request: web.BaseRequest) -> bool:
+    """kubectl says which of its commands is asking; `explain` alone needs descriptions."""
+    return request.headers.get("Kubectl-Command", "").startswith("kubectl explain")
