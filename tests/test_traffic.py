@@ -1,3 +1,5 @@
+"""Requests over loopback: every way of failing, and what the report says of it."""
+
 from __future__ import annotations
 
 import socket

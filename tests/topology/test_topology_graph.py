@@ -1,3 +1,5 @@
+"""The picture and its text form: what is in it, told apart by shape and words, always the same."""
+
 from __future__ import annotations
 
 import shutil

@@ -1,3 +1,5 @@
+"""The model of a Service from what a real cluster answered."""
+
 from __future__ import annotations
 
 import pytest
