@@ -9,13 +9,32 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from random import Random
+from typing import Any
 
-from ..client import WatchEvent
+from ..client import APPLY_PATCH, STRATEGIC_MERGE_PATCH, WatchEvent
 from ..config import ClusterConfig
 from ..objects import Obj
 from ..resources.table import Resource
 from ..store import Store
+from .apply import apply
+from .deletion import delete_object
+from .fields import decode_body, decode_patched
+from .listing import list_objects, selection
+from .patch import apply_patch
+from .registry import Registry, check_preconditions
 from .request import DeleteOptions, ListOptions, RequestContext, WatchOptions, Written
+from .status import StatusError, required
+from .subresources import (
+    bind_pod,
+    evict_pod,
+    finalize_namespace,
+    replace_scale,
+    scale_of,
+    with_ephemeral_containers,
+)
+from .watching import watch_objects
+
+_SCALE = "scale"
 
 
 def utc_now() -> datetime:
@@ -38,32 +57,44 @@ class Operations:
         clock: Callable[[], datetime] = utc_now,
         random: Random | None = None,
     ) -> None:
-        raise NotImplementedError
+        self.store = store
+        self._registry = Registry(store, config, clock, random or Random())
+
+    # --- reading ---
 
     def get(self, resource: Resource, namespace: str | None, name: str, *, subresource: str = "") -> Obj:
         """One object; `subresource` is "", "status" or "scale"."""
-        raise NotImplementedError
+        found = self._registry.find(resource, namespace, name)
+        return scale_of(found) if subresource == _SCALE else self._registry.present(resource, found)
 
     def list(self, resource: Resource, namespace: str | None, options: ListOptions) -> Obj:
         """A `<Kind>List` with metadata.resourceVersion (and continue, remainingItemCount)."""
-        raise NotImplementedError
+        return list_objects(self._registry, resource, namespace, options)
 
-    def watch(
-        self, resource: Resource, namespace: str | None, options: WatchOptions
-    ) -> AsyncIterator[WatchEvent]:
-        """Events; BOOKMARKs among them if asked for. StatusError 410 when the resourceVersion is too old:
-        before the first event, or later when the watcher was too slow. Bad options raise at the call."""
-        raise NotImplementedError
+    def watch(self, resource: Resource, namespace: str | None, options: WatchOptions) -> AsyncIterator[WatchEvent]:
+        """Events; BOOKMARKs among them if asked for.
+
+        Bad options raise here. StatusError 410 is raised by the iteration when the resourceVersion is too old:
+        before the first event, or later when the watcher was too slow.
+        """
+        return watch_objects(self._registry, resource, namespace, options)
+
+    # --- writing ---
 
     def create(self, ctx: RequestContext, resource: Resource, namespace: str | None, obj: Obj) -> Written:
         """POST to a collection: 201."""
-        raise NotImplementedError
+        return self._written(resource, self._registry.create(ctx, resource, namespace, obj), 201)
 
     def create_subresource(
         self, ctx: RequestContext, resource: Resource, namespace: str | None, name: str, subresource: str, body: Obj
     ) -> Written:
-        """POST to `binding`, `eviction` (and `token`, which the HTTP layer's key signs)."""
-        raise NotImplementedError
+        """POST to `binding` or `eviction`. (`token` is signed by the HTTP layer.)"""
+        current = self._registry.find(resource, namespace, name)
+        if subresource == "binding":
+            return Written(bind_pod(self._registry, ctx, resource, current, body), 201)
+        if subresource == "eviction":
+            return Written(evict_pod(self._registry, ctx, resource, current, body), 201)
+        raise StatusError.method_not_allowed()
 
     def update(
         self,
@@ -75,8 +106,33 @@ class Operations:
         *,
         subresource: str = "",
     ) -> Written:
-        """PUT: 200, or 201 where a PUT may create (Lease, Event, Node and Endpoints)."""
-        raise NotImplementedError
+        """PUT: 200, or 201 where a PUT may create."""
+        shelf = self._registry.shelf(resource)
+        current = self.store.get(shelf, namespace if resource.namespaced else "", name)
+        if current is None:
+            return self._create_by_update(ctx, resource, namespace, name, obj, subresource)
+        return Written(self._replace(ctx, resource, current, obj, subresource), 200)
+
+    def _create_by_update(
+        self, ctx: RequestContext, resource: Resource, namespace: str | None, name: str, obj: Obj, subresource: str
+    ) -> Written:
+        meta = obj.get("metadata") or {}
+        may_create = self._registry.strategy(resource).creates_on_update and not subresource
+        if not may_create or meta.get("uid"):
+            raise StatusError.not_found(resource.name, name)
+        if meta.get("resourceVersion") not in (None, "", "0"):
+            raise StatusError.conflict(resource.name, name)
+        return self.create(ctx, resource, namespace, {**obj, "metadata": {**meta, "name": name}})
+
+    def _replace(self, ctx: RequestContext, resource: Resource, current: Obj, obj: Obj, subresource: str) -> Obj:
+        if subresource == _SCALE:
+            return replace_scale(self._registry, ctx, resource, current, obj)
+        if subresource == "finalize":
+            return finalize_namespace(self._registry, resource, current, obj)
+        if subresource == "ephemeralcontainers":
+            obj = with_ephemeral_containers(current, obj)
+        replaced = self._registry.replace(ctx, resource, current, obj, subresource=subresource)
+        return self._registry.present(resource, replaced)
 
     def patch(
         self,
@@ -85,31 +141,69 @@ class Operations:
         namespace: str | None,
         name: str,
         patch_type: str,
-        patch: object,
+        patch: Any,
         *,
         subresource: str = "",
     ) -> Written:
         """PATCH of any type, server-side apply among them (201 if it creates). `patch` is the decoded body."""
-        raise NotImplementedError
+        if patch_type == APPLY_PATCH:
+            return self._apply(ctx, resource, namespace, name, patch, subresource)
+        current = self._registry.find(resource, namespace, name)
+        shown = scale_of(current) if subresource == _SCALE else self._registry.present(resource, current)
+        patched = apply_patch(patch_type, shown, patch, resource, subresource)
+        bad = patch if patch_type == STRATEGIC_MERGE_PATCH else None
+        patched = decode_patched(patched, resource, ctx.field_validation, ctx.warnings, subresource, bad)
+        return Written(self._replace(ctx, resource, current, patched, subresource), 200)
+
+    def _apply(
+        self, ctx: RequestContext, resource: Resource, namespace: str | None, name: str, config: Any, subresource: str
+    ) -> Written:
+        if not ctx.field_manager:
+            causes = [required("fieldManager", "is required for apply patch")]
+            raise StatusError.invalid("PatchOptions.meta.k8s.io", "", causes)
+        current = self.store.get(self._registry.shelf(resource), namespace if resource.namespaced else "", name)
+        if current is None and subresource:
+            raise StatusError.not_found(resource.name, name)
+        if current is not None:
+            check_preconditions(resource, current["metadata"], (config.get("metadata") or {}).get("uid"), None)
+        shown = self._registry.present(resource, current) if current is not None else None
+        merged = apply(shown, config, ctx.manager, ctx.force, resource, self._registry.now(), subresource)
+        merged = decode_body(merged, (), resource, "Ignore", [])
+        if current is None:
+            merged["metadata"]["name"] = name
+            created = self._registry.create(ctx, resource, namespace, merged, applied=True)
+            return self._written(resource, created, 201)
+        replaced = self._registry.replace(ctx, resource, current, merged, subresource=subresource, applied=True)
+        return self._written(resource, replaced, 200)
+
+    # --- deleting ---
 
     def delete(
-        self,
-        ctx: RequestContext,
-        resource: Resource,
-        namespace: str | None,
-        name: str,
-        options: DeleteOptions,
+        self, ctx: RequestContext, resource: Resource, namespace: str | None, name: str, options: DeleteOptions
     ) -> Written:
         """DELETE of one object: the object, or a Status if it is gone."""
-        raise NotImplementedError
+        current = self._registry.find(resource, namespace, name)
+        return Written(delete_object(self._registry, ctx, resource, current, options), 200)
 
     def delete_collection(
         self,
         ctx: RequestContext,
         resource: Resource,
         namespace: str | None,
-        selection: ListOptions,
+        which: ListOptions,
         options: DeleteOptions,
     ) -> Obj:
         """DELETE of all that is selected: the list of what was."""
-        raise NotImplementedError
+        selects = selection(self._registry, resource, which.label_selector, which.field_selector)
+        found = [obj for obj in self.store.list(self._registry.shelf(resource), namespace) if selects(obj)]
+        for obj in found:
+            delete_object(self._registry, ctx, resource, obj, options)
+        return {
+            "kind": f"{resource.kind}List",
+            "apiVersion": resource.api_version,
+            "metadata": {"resourceVersion": str(self.store.revision)},
+            "items": [self._registry.present(resource, obj) for obj in found],
+        }
+
+    def _written(self, resource: Resource, obj: Obj, code: int) -> Written:
+        return Written(self._registry.present(resource, obj), code)

@@ -153,6 +153,7 @@ class StatusError(Exception):
         self.reason = reason
         self.message = message
         self.details = details
+        self.list_meta: Obj = {}
         self.retry_after_seconds: int | None = (details or {}).get("retryAfterSeconds")
 
     @property
@@ -161,7 +162,7 @@ class StatusError(Exception):
         status: Obj = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self.list_meta,
             "status": "Failure",
             "message": self.message,
         }

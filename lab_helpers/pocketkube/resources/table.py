@@ -96,6 +96,8 @@ _TABLE = (
         subresources=("scale", "status"),
     ),
     Resource("leases", "Lease", group="coordination.k8s.io"),
+    Resource("resourcequotas", "ResourceQuota", short_names=("quota",), subresources=("status",)),
+    Resource("podtemplates", "PodTemplate"),
 )
 
 RESOURCES: dict[str, Resource] = {resource.name: resource for resource in _TABLE}

@@ -1,0 +1,156 @@
+"""Deletion: at once, after a grace period, or when the last finalizer is gone.
+
+Ending what a deleted object stands for is left to the kubelet and the controllers.
+Models apiserver pkg/registry/rest/delete.go, generic/registry/store.go and core/namespace/storage (v1.36).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from ..objects import Obj, copy, name_of, uid_of
+from ..resources.metadata import FOREGROUND, ORPHAN
+from ..resources.namespace import PROTECTED
+from ..resources.table import Resource
+from .registry import Registry, check_preconditions, timestamp
+from .request import DeleteOptions, RequestContext
+from .status import Cause, StatusError, invalid_value, not_supported, success
+
+_POLICIES = ("Background", "Foreground", "Orphan")
+
+
+def delete_object(
+    registry: Registry, ctx: RequestContext, resource: Resource, current: Obj, options: DeleteOptions
+) -> Obj:
+    """Deletes or marks for deletion; answers with the object or, when that kind does so, with a Status."""
+    _check(options)
+    check_preconditions(resource, current["metadata"], options.uid, options.resource_version)
+    if resource.name == "namespaces":
+        return _delete_namespace(registry, ctx, resource, current)
+    meta = current["metadata"]
+    if _is_pending(meta, options, registry, resource, current):
+        return current
+    changes = _marks(registry, resource, current, options)
+    finalizers = changes.get("finalizers", meta.get("finalizers"))
+    waits = bool(finalizers) or bool(changes.get("deletionGracePeriodSeconds"))
+    if ctx.dry_run:
+        return _answer(registry, resource, _with(current, changes) if changes else current, gone=not waits)
+    if changes:
+        current = registry.update_metadata(resource, current, changes)
+    if waits:
+        return current
+    return _answer(registry, resource, registry.remove(resource, current), gone=True)
+
+
+def _is_pending(meta: Obj, options: DeleteOptions, registry: Registry, resource: Resource, current: Obj) -> bool:
+    """A graceful deletion is under way, and this request doesn't shorten it."""
+    if not meta.get("deletionTimestamp"):
+        return False
+    if registry.strategy(resource).grace_period(current, options.grace_period_seconds) is None:
+        return False
+    running = meta.get("deletionGracePeriodSeconds")
+    if not running:
+        return False
+    return options.grace_period_seconds is None or options.grace_period_seconds >= running
+
+
+def _marks(registry: Registry, resource: Resource, current: Obj, options: DeleteOptions) -> Obj:
+    """What deletion changes in the metadata; empty if the object can go as it is."""
+    meta = current["metadata"]
+    changes: Obj = {}
+    finalizers = _finalizers(registry, resource, meta, options)
+    if finalizers != (meta.get("finalizers") or []):
+        changes["finalizers"] = finalizers or None
+    grace = registry.strategy(resource).grace_period(current, options.grace_period_seconds)
+    if meta.get("deletionTimestamp"):
+        return changes | _shortened(meta, grace)
+    if grace is None and not finalizers:
+        return changes
+    seconds = grace or 0
+    changes["deletionTimestamp"] = timestamp(registry.moment() + timedelta(seconds=seconds))
+    changes["deletionGracePeriodSeconds"] = seconds
+    if meta.get("generation"):
+        changes["generation"] = meta["generation"] + 1
+    return changes
+
+
+def _shortened(meta: Obj, grace: int | None) -> Obj:
+    running = meta.get("deletionGracePeriodSeconds")
+    if grace is None or not running or grace >= running:
+        return {}
+    due = datetime.strptime(meta["deletionTimestamp"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    moved = due - timedelta(seconds=running - grace)
+    return {"deletionTimestamp": timestamp(moved), "deletionGracePeriodSeconds": grace}
+
+
+def _finalizers(registry: Registry, resource: Resource, meta: Obj, options: DeleteOptions) -> list[str]:
+    """The finalizers after the request said what becomes of dependents."""
+    present: list[str] = list(meta.get("finalizers") or [])
+    default = registry.strategy(resource).default_propagation
+    if default is None:
+        return present
+    wanted = _policy(options, present, default)
+    kept = [name for name in present if name not in (ORPHAN, FOREGROUND)]
+    if wanted == "Orphan":
+        return [*kept, ORPHAN]
+    return [*kept, FOREGROUND] if wanted == "Foreground" else kept
+
+
+def _policy(options: DeleteOptions, present: list[str], default: str) -> str:
+    if options.orphan_dependents is not None:
+        return "Orphan" if options.orphan_dependents else "Background"
+    if options.propagation_policy:
+        return options.propagation_policy
+    if ORPHAN in present:
+        return "Orphan"
+    return "Foreground" if FOREGROUND in present else default
+
+
+def _delete_namespace(registry: Registry, ctx: RequestContext, resource: Resource, current: Obj) -> Obj:
+    name, meta = name_of(current), current["metadata"]
+    if name in PROTECTED:
+        raise StatusError.forbidden("namespaces", name, "this namespace may not be deleted")
+    if not meta.get("deletionTimestamp"):
+        changes: Obj = {"deletionTimestamp": registry.now()}
+        status = {**(current.get("status") or {}), "phase": "Terminating"}
+        if ctx.dry_run:
+            return {**_with(current, changes), "status": status}
+        current = registry.update_metadata(resource, current, changes, status=status)
+        if (current.get("spec") or {}).get("finalizers") or meta.get("finalizers"):
+            return current
+    elif (current.get("spec") or {}).get("finalizers"):
+        why = (
+            "The system is ensuring all content is removed from this namespace.  Upon completion, this namespace "
+            "will automatically be purged by the system."
+        )
+        raise StatusError.conflict("namespaces", name, why)
+    if ctx.dry_run or meta.get("finalizers"):
+        return current
+    return _answer(registry, resource, registry.remove(resource, current), gone=True)
+
+
+def _with(obj: Obj, changes: Obj) -> Obj:
+    changed = copy(obj)
+    for field, value in changes.items():
+        if value is None:
+            changed["metadata"].pop(field, None)
+        else:
+            changed["metadata"][field] = value
+    return changed
+
+
+def _answer(registry: Registry, resource: Resource, obj: Obj, *, gone: bool) -> Obj:
+    if not gone or registry.strategy(resource).returns_deleted:
+        return registry.present(resource, obj)
+    return success(resource.name, name_of(obj), uid_of(obj))
+
+
+def _check(options: DeleteOptions) -> None:
+    causes: list[Cause] = []
+    if options.propagation_policy is not None and options.orphan_dependents is not None:
+        why = "orphanDependents and deletionPropagation cannot be both set"
+        causes.append(invalid_value("propagationPolicy", options.propagation_policy, why))
+    if options.propagation_policy is not None and options.propagation_policy not in _POLICIES:
+        causes.append(not_supported("propagationPolicy", options.propagation_policy, [*_POLICIES, "nil"]))
+    if causes:
+        raise StatusError.invalid("DeleteOptions.meta.k8s.io", "", causes)

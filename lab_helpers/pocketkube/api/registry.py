@@ -1,0 +1,351 @@
+"""The writes that every verb comes down to: create, replace and remove one object by the rules of its kind.
+
+Joins the store with the strategies: names, metadata, defaults, admission, validation, ownership of fields.
+Which request leads to which write is left to the operations.
+Models apiserver pkg/registry/generic/registry/store.go and pkg/registry/rest (v1.36).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from datetime import datetime
+from random import Random
+
+from ...errors import LabError
+from ..config import ClusterConfig
+from ..objects import Obj, copy, name_of, namespace_of
+from ..resources import event
+from ..resources.metadata import validate_metadata, validate_metadata_update
+from ..resources.quota import check_quota
+from ..resources.registry import build_strategies
+from ..resources.strategy import Strategy
+from ..resources.table import Resource
+from ..store import Store
+from .apply import track_update
+from .request import RequestContext
+from .status import Cause, StatusError
+
+NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+_SUFFIX = 5
+_LONGEST_PREFIX = 63 - _SUFFIX
+_NAME_ATTEMPTS = 8
+_METADATA_ORDER = (
+    "name", "generateName", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp",
+    "deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations", "ownerReferences", "finalizers",
+)  # fmt: skip
+_NEVER_TERMINATING = ("default", "kube-system", "kube-public", "kube-node-lease")
+
+
+def timestamp(moment: datetime) -> str:
+    """metav1.Time: RFC 3339 with whole seconds."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Registry:
+    """One store under the rules of its kinds."""
+
+    def __init__(self, store: Store, config: ClusterConfig, clock: Callable[[], datetime], random: Random) -> None:
+        self.store = store
+        self.config = config
+        self.random = random
+        self._clock = clock
+        self._strategies = build_strategies(store, config, random)
+
+    # --- reading ---
+
+    def strategy(self, resource: Resource) -> Strategy:
+        """The rules of a resource."""
+        return self._strategies[self.shelf(resource)]
+
+    def shelf(self, resource: Resource) -> str:
+        """The name under which a resource is stored: both groups' events are the same objects."""
+        return "events" if resource.plural == "events" else resource.name
+
+    def present(self, resource: Resource, obj: Obj) -> Obj:
+        """A stored object in the version that the request speaks."""
+        return event.to_events_group(obj) if resource.group == event.GROUP else obj
+
+    def find(self, resource: Resource, namespace: str | None, name: str) -> Obj:
+        """The stored object, or StatusError 404."""
+        found = self.store.get(self.shelf(resource), namespace if resource.namespaced else "", name)
+        if found is None:
+            raise StatusError.not_found(resource.name, name)
+        return found
+
+    def now(self) -> str:
+        """The time as metadata has it."""
+        return timestamp(self._clock())
+
+    def moment(self) -> datetime:
+        """The time."""
+        return self._clock()
+
+    # --- creating ---
+
+    def create(
+        self, ctx: RequestContext, resource: Resource, namespace: str | None, given: Obj, *, applied: bool = False
+    ) -> Obj:
+        """A new object. `applied`: its managedFields have been worked out by server-side apply."""
+        strategy = self.strategy(resource)
+        obj = self._own_copy(resource, given)
+        meta = obj["metadata"]
+        self._place(resource, namespace, meta)
+        self._admit_namespace(resource, obj)
+        strategy.default(obj)
+        if not applied:
+            track_update(None, obj, ctx.manager, "", resource, self.now())
+        strategy.admit(ctx, obj)
+        self._fill_system_fields(resource, meta)
+        undo = strategy.begin_create(obj, ctx.dry_run)
+        try:
+            strategy.prepare_for_create(obj)
+            if strategy.tracks_generation:
+                meta["generation"] = 1
+            causes = validate_metadata(meta, resource.namespaced, strategy.name_problems)
+            self._refuse(resource, obj, causes + strategy.validate(obj))
+            check_quota(self.store, resource, obj)
+            if self.store.get(self.shelf(resource), namespace_of(obj), name_of(obj)) is not None:
+                raise StatusError.already_exists(resource.name, name_of(obj))
+            self._warn(ctx, strategy, obj, None)
+            obj = _arranged(obj)
+            if not ctx.dry_run:
+                return self._stored(lambda: self.store.create(self.shelf(resource), obj))
+        except BaseException:
+            undo()
+            raise
+        return obj
+
+    def _own_copy(self, resource: Resource, given: Obj) -> Obj:
+        obj = copy(given)
+        obj["apiVersion"] = resource.api_version
+        obj["kind"] = resource.kind
+        obj["metadata"] = dict(obj.get("metadata") or {})
+        return event.from_events_group(obj) if resource.group == event.GROUP else obj
+
+    def _place(self, resource: Resource, namespace: str | None, meta: Obj) -> None:
+        """Models apiserver pkg/registry/rest EnsureObjectNamespaceMatchesRequestNamespace."""
+        if not resource.namespaced:
+            if meta.get("namespace") == "":
+                del meta["namespace"]
+            return
+        given = meta.get("namespace")
+        if given and namespace and given != namespace:
+            raise StatusError.bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
+        meta["namespace"] = namespace or given or "default"
+
+    def _admit_namespace(self, resource: Resource, obj: Obj) -> None:
+        """Models apiserver pkg/admission/plugin/namespace/lifecycle."""
+        if not resource.namespaced:
+            return
+        name = obj["metadata"]["namespace"]
+        namespace = self.store.get("namespaces", "", name)
+        if namespace is None:
+            raise StatusError.not_found("namespaces", name)
+        if (namespace.get("status") or {}).get("phase") != "Terminating" or name in _NEVER_TERMINATING:
+            return
+        why = f"unable to create new content in namespace {name} because it is being terminated"
+        refusal = StatusError.forbidden(resource.name, obj["metadata"].get("name") or "", why)
+        cause = {
+            "reason": "NamespaceTerminating",
+            "message": f"namespace {name} is being terminated",
+            "field": "metadata.namespace",
+        }
+        refusal.details = {**(refusal.details or {}), "causes": [cause]}
+        raise refusal
+
+    def _fill_system_fields(self, resource: Resource, meta: Obj) -> None:
+        for field in ("resourceVersion", "selfLink", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"):
+            meta.pop(field, None)
+        meta["uid"] = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
+        meta["creationTimestamp"] = self.now()
+        prefix = meta.get("generateName")
+        if prefix and not meta.get("name"):
+            meta["name"] = self._generated_name(resource, meta, prefix)
+
+    def _generated_name(self, resource: Resource, meta: Obj, prefix: str) -> str:
+        name = ""
+        for _ in range(_NAME_ATTEMPTS):
+            name = prefix[:_LONGEST_PREFIX] + "".join(self.random.choices(NAME_ALPHABET, k=_SUFFIX))
+            if self.store.get(self.shelf(resource), meta.get("namespace"), name) is None:
+                return name
+        raise StatusError.generate_name_conflict(resource.name, name)
+
+    # --- replacing ---
+
+    def replace(
+        self,
+        ctx: RequestContext,
+        resource: Resource,
+        current: Obj,
+        given: Obj,
+        *,
+        subresource: str = "",
+        applied: bool = False,
+    ) -> Obj:
+        """The object after an update. `current` is the stored one that the request met."""
+        strategy = self.strategy(resource)
+        obj = self._own_copy(resource, given)
+        meta, old_meta = obj["metadata"], current["metadata"]
+        if resource.namespaced:
+            self._place(resource, old_meta.get("namespace"), meta)
+        self._check_identity(resource, meta, old_meta, strategy)
+        self._keep_system_fields(meta, old_meta, applied)
+        strategy.default(obj)
+        if not applied:
+            track_update(current, obj, ctx.manager, subresource, resource, self.now())
+        if not subresource:
+            return self._replace_whole(ctx, resource, obj, current)
+        causes: list[Cause] = []
+        if subresource == "status":
+            strategy.prepare_for_status_update(obj, current)
+            causes = strategy.validate_status_update(obj, current)
+        self._refuse(resource, obj, validate_metadata_update(meta, old_meta) + causes)
+        return self._finish_replace(ctx, resource, obj, current)
+
+    def _replace_whole(self, ctx: RequestContext, resource: Resource, obj: Obj, current: Obj) -> Obj:
+
+        strategy = self.strategy(resource)
+        undo = strategy.begin_update(obj, current, ctx.dry_run)
+        try:
+            strategy.prepare_for_update(obj, current)
+            if strategy.tracks_generation and _differs(obj, current, strategy.generation_fields):
+                obj["metadata"]["generation"] = int(current["metadata"].get("generation") or 0) + 1
+            causes = validate_metadata_update(obj["metadata"], current["metadata"])
+            self._refuse(resource, obj, causes + strategy.validate_update(obj, current))
+            self._warn(ctx, strategy, obj, current)
+            replaced = self._finish_replace(ctx, resource, obj, current)
+        except BaseException:
+            undo()
+            raise
+        if not ctx.dry_run:
+            strategy.after_update(replaced, current)
+        return replaced
+
+    def _finish_replace(self, ctx: RequestContext, resource: Resource, obj: Obj, current: Obj) -> Obj:
+        obj = _arranged(obj)
+        if _same_but_for_times(obj, current):
+            return current
+        if ctx.dry_run:
+            return obj
+        if _is_finished(obj):
+            return self.remove(resource, current, last=obj)
+        return self._stored(lambda: self.store.update(self.shelf(resource), obj, current))
+
+    def _check_identity(self, resource: Resource, meta: Obj, old_meta: Obj, strategy: Strategy) -> None:
+        name = old_meta["name"]
+        if meta.get("name") not in (None, "", name):
+            given = meta["name"]
+            raise StatusError.bad_request(
+                f"the name of the object ({given}) does not match the name on the URL ({name})"
+            )
+        check_preconditions(resource, old_meta, meta.get("uid"), None)
+        version = meta.get("resourceVersion")
+        if version and version != "0" and version != old_meta["resourceVersion"]:
+            raise StatusError.conflict(resource.name, name)
+        if not version and not strategy.unconditional_update:
+            return
+        meta["resourceVersion"] = old_meta["resourceVersion"]
+
+    def _keep_system_fields(self, meta: Obj, old_meta: Obj, applied: bool) -> None:
+        for field in (
+            "name", "uid", "creationTimestamp", "generation", "generateName",
+            "deletionTimestamp", "deletionGracePeriodSeconds",
+        ):  # fmt: skip
+            if field in old_meta:
+                meta[field] = old_meta[field]
+            else:
+                meta.pop(field, None)
+        meta.pop("selfLink", None)
+        if not applied and not meta.get("managedFields") and "managedFields" in old_meta:
+            meta["managedFields"] = copy(old_meta["managedFields"])
+
+    # --- removing ---
+
+    def update_metadata(self, resource: Resource, current: Obj, changes: Obj, **fields: Obj) -> Obj:
+        """Writes metadata (and whole fields) that no client may write: deletionTimestamp and the like."""
+        meta = {**current["metadata"], **changes}
+        obj = _arranged({**current, **fields, "metadata": {k: v for k, v in meta.items() if v is not None}})
+        return self._stored(lambda: self.store.update(self.shelf(resource), obj, current))
+
+    def remove(self, resource: Resource, current: Obj, *, last: Obj | None = None) -> Obj:
+        """Takes the object out of the store and gives back what it held. `last`: how it should be seen last."""
+        if last is not None and not _same_but_for_times(last, current):
+            changed = last
+            current = self._stored(lambda: self.store.update(self.shelf(resource), changed, current))
+        removed = self._stored(lambda: self.store.delete(self.shelf(resource), current))
+        self.strategy(resource).after_delete(removed)
+        return removed
+
+    # --- shared ---
+
+    def _refuse(self, resource: Resource, obj: Obj, causes: list[Cause]) -> None:
+        if causes:
+            kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+            raise StatusError.invalid(kind, obj["metadata"].get("name") or "", causes)
+
+    def _warn(self, ctx: RequestContext, strategy: Strategy, obj: Obj, old: Obj | None) -> None:
+        for warning in strategy.warnings(obj, old):
+            ctx.warn(warning)
+
+    def _stored(self, write: Callable[[], Obj]) -> Obj:
+        try:
+            return write()
+        except LabError as error:
+            raise StatusError.internal(str(error)) from error
+
+
+def check_preconditions(resource: Resource, meta: Obj, uid: str | None, version: str | None) -> None:
+    """Models apiserver pkg/storage Preconditions.Check."""
+    if uid and uid != meta["uid"]:
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta['uid']}"
+        raise StatusError.conflict(resource.name, meta["name"], why)
+    if version and version != meta["resourceVersion"]:
+        why = (
+            f"Precondition failed: ResourceVersion in precondition: {version}, "
+            f"ResourceVersion in object meta: {meta['resourceVersion']}"
+        )
+        raise StatusError.conflict(resource.name, meta["name"], why)
+
+
+def _is_finished(obj: Obj) -> bool:
+    """A deletion that only waited for finalizers. Models ShouldDeleteDuringUpdate."""
+    meta = obj["metadata"]
+    return (
+        bool(meta.get("deletionTimestamp"))
+        and not meta.get("finalizers")
+        and not meta.get("deletionGracePeriodSeconds")
+        and not (obj["kind"] == "Namespace" and (obj.get("spec") or {}).get("finalizers"))
+    )
+
+
+def _differs(new: Obj, old: Obj, fields: tuple[str, ...]) -> bool:
+    return any(_part(new, path) != _part(old, path) for path in fields)
+
+
+def _part(obj: Obj, path: str) -> object:
+    part: object = obj
+    for step in path.split("."):
+        part = part.get(step) if isinstance(part, dict) else None
+    return part or None
+
+
+def _same_but_for_times(new: Obj, old: Obj) -> bool:
+    if new == old:
+        return True
+    return _without_times(new) == _without_times(old)
+
+
+def _without_times(obj: Obj) -> Obj:
+    entries = [{**entry, "time": None} for entry in obj["metadata"].get("managedFields") or []]
+    return {**obj, "metadata": {**obj["metadata"], "managedFields": entries}}
+
+
+def _arranged(obj: Obj) -> Obj:
+    """The object with its fields in the order people read them."""
+    meta = obj["metadata"]
+    ordered = {key: meta[key] for key in _METADATA_ORDER if key in meta}
+    head = {"kind": obj["kind"], "apiVersion": obj["apiVersion"], "metadata": {**ordered, **meta}}
+    return {**head, **{key: value for key, value in obj.items() if key not in head}}

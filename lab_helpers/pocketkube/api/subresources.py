@@ -1,0 +1,167 @@
+"""The verbs on part of an object: scale, binding, eviction, finalize, ephemeral containers.
+
+`status` is an ordinary update of another part of the object and is done by the registry.
+Models pkg/registry/apps/*/storage, core/pod/storage and core/namespace/storage (v1.36).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..objects import Obj, copy, name_of
+from ..resources.table import Resource
+from .deletion import delete_object
+from .registry import Registry
+from .request import DeleteOptions, RequestContext
+from .status import Cause, StatusError, invalid_value, required
+
+_SCALE_META = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+_OPERATORS = {"In": "in", "NotIn": "notin"}
+
+
+def scale_of(obj: Obj) -> Obj:
+    """The autoscaling/v1 Scale of a Deployment, ReplicaSet or ReplicationController."""
+    spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    replicas = spec.get("replicas", 1)
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {field: obj["metadata"][field] for field in _SCALE_META if field in obj["metadata"]},
+        "spec": {"replicas": replicas} if replicas else {},
+        "status": {"replicas": status.get("replicas") or 0, "selector": _selector_text(spec.get("selector") or {})},
+    }
+
+
+def _selector_text(selector: Obj) -> str:
+    """A selector as kubectl would take it: `a=b,c in (d,e)`."""
+    if not any(field in selector for field in ("matchLabels", "matchExpressions")):
+        return ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
+    terms = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
+    for expression in selector.get("matchExpressions") or []:
+        key, operator = expression["key"], expression["operator"]
+        if operator in _OPERATORS:
+            terms.append((key, f"{key} {_OPERATORS[operator]} ({','.join(sorted(expression['values']))})"))
+        else:
+            terms.append((key, key if operator == "Exists" else f"!{key}"))
+    return ",".join(text for _, text in sorted(terms))
+
+
+def replace_scale(registry: Registry, ctx: RequestContext, resource: Resource, current: Obj, scale: Obj) -> Obj:
+    """Sets `spec.replicas` and answers with the new Scale."""
+    name = name_of(current)
+    meta = scale.get("metadata") or {}
+    replicas = (scale.get("spec") or {}).get("replicas") or 0
+    if meta.get("name") not in (None, "", name):
+        causes = [invalid_value("metadata.name", meta["name"], "field is immutable")]
+        raise StatusError.invalid("Scale.autoscaling", name, causes)
+    if replicas < 0:
+        causes = [invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")]
+        raise StatusError.invalid("Scale.autoscaling", name, causes)
+    if meta.get("resourceVersion") not in (None, "", current["metadata"]["resourceVersion"]):
+        raise StatusError.conflict(resource.name, name)
+    obj = copy(current)
+    obj.setdefault("spec", {})["replicas"] = replicas
+    return scale_of(registry.replace(ctx, resource, current, obj))
+
+
+def bind_pod(registry: Registry, ctx: RequestContext, resource: Resource, current: Obj, binding: Obj) -> Obj:
+    """Assigns a Pod to a node, once. Models core/pod/storage assignPod."""
+    name, target = name_of(current), binding.get("target") or {}
+    causes: list[Cause] = []
+    if target.get("kind") not in (None, "", "Node"):
+        causes.append(invalid_value("target.kind", target["kind"], "must be empty, 'Node'"))
+    if not target.get("name"):
+        causes.append(required("target.name"))
+    if causes:
+        raise StatusError.invalid("Binding", name, causes)
+    meta, spec = current["metadata"], current.get("spec") or {}
+    uid = (binding.get("metadata") or {}).get("uid")
+    why = ""
+    if uid and uid != meta["uid"]:
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta['uid']}"
+    elif meta.get("deletionTimestamp"):
+        why = f"pod {name} is being deleted, cannot be assigned to a host"
+    elif spec.get("nodeName"):
+        why = f'pod {name} is already assigned to node "{spec["nodeName"]}"'
+    elif spec.get("schedulingGates"):
+        why = f"pod {name} has non-empty .spec.schedulingGates"
+    if why:
+        raise StatusError.conflict("pods/binding", name, why)
+    if not ctx.dry_run:
+        _assign(registry, resource, current, str(target["name"]))
+    return accepted()
+
+
+def _assign(registry: Registry, resource: Resource, current: Obj, node: str) -> None:
+    status = dict(current.get("status") or {})
+    scheduled = {
+        "type": "PodScheduled",
+        "status": "True",
+        "observedGeneration": current["metadata"].get("generation", 1),
+        "lastProbeTime": None,
+        "lastTransitionTime": registry.now(),
+    }
+    others = [condition for condition in status.get("conditions") or [] if condition.get("type") != "PodScheduled"]
+    status["conditions"] = [*others, scheduled]
+    spec = {**current["spec"], "nodeName": node}
+    registry.update_metadata(resource, current, {}, spec=spec, status=status)
+
+
+def evict_pod(registry: Registry, ctx: RequestContext, resource: Resource, current: Obj, eviction: Obj) -> Obj:
+    """Deletes a Pod as `kubectl drain` asks for it. Models core/pod/storage/eviction.go without budgets."""
+    given = (eviction.get("metadata") or {}).get("name")
+    if given and given != name_of(current):
+        raise StatusError.bad_request("name in URL does not match name in Eviction object")
+    delete_object(registry, ctx, resource, current, delete_options(eviction.get("deleteOptions") or {}))
+    return accepted()
+
+
+def delete_options(body: Obj) -> DeleteOptions:
+    """metav1.DeleteOptions."""
+    preconditions = body.get("preconditions") or {}
+    return DeleteOptions(
+        grace_period_seconds=body.get("gracePeriodSeconds"),
+        propagation_policy=body.get("propagationPolicy"),
+        orphan_dependents=body.get("orphanDependents"),
+        uid=preconditions.get("uid"),
+        resource_version=preconditions.get("resourceVersion"),
+    )
+
+
+def finalize_namespace(registry: Registry, resource: Resource, current: Obj, given: Obj) -> Obj:
+    """Replaces `spec.finalizers`; a namespace that is being deleted and has none left is gone."""
+    version = (given.get("metadata") or {}).get("resourceVersion")
+    if version and version != current["metadata"]["resourceVersion"]:
+        raise StatusError.conflict(resource.name, name_of(current))
+    finalizers = (given.get("spec") or {}).get("finalizers") or []
+    spec: Obj = {"finalizers": finalizers} if finalizers else {}
+    updated = registry.update_metadata(resource, current, {}, spec=spec)
+    meta = updated["metadata"]
+    if meta.get("deletionTimestamp") and not finalizers and not meta.get("finalizers"):
+        return registry.remove(resource, updated)
+    return updated
+
+
+def with_ephemeral_containers(current: Obj, given: Obj) -> Obj:
+    """The current Pod with the ephemeral containers of the given one. They can be added, never changed or removed.
+
+    Models pkg/apis/core/validation ValidatePodEphemeralContainersUpdate.
+    """
+    old: list[Any] = (current.get("spec") or {}).get("ephemeralContainers") or []
+    new: list[Any] = (given.get("spec") or {}).get("ephemeralContainers") or []
+    kept = {container["name"]: container for container in new}
+    path = "spec.ephemeralContainers"
+    for container in old:
+        if container["name"] not in kept:
+            why = f"existing ephemeral containers {container['name']} may not be removed"
+            cause = Cause("FieldValueForbidden", path, f"Forbidden: {why}")
+            raise StatusError.invalid("Pod", name_of(current), [cause])
+    merged = copy(current)
+    merged["spec"]["ephemeralContainers"] = copy({"list": new})["list"]
+    merged["metadata"]["resourceVersion"] = (given.get("metadata") or {}).get("resourceVersion") or ""
+    return merged
+
+
+def accepted() -> Obj:
+    """The Status that answers a binding or an eviction."""
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}

@@ -1,0 +1,22 @@
+"""Addresses that can't be an endpoint of anything. Models core/validation ValidateEndpointIP (v1.36)."""
+
+from __future__ import annotations
+
+import ipaddress
+
+
+def special_address_problem(text: str) -> str:
+    """Why an address can't be the target of traffic from elsewhere; "" if it can."""
+    address = ipaddress.ip_address(text)
+    if address.is_unspecified:
+        return f"may not be unspecified ({text})"
+    if address.is_loopback:
+        return "may not be in the loopback range (127.0.0.0/8, ::1/128)"
+    if address.is_link_local:
+        return "may not be in the link-local range (169.254.0.0/16, fe80::/10)"
+    if address.is_multicast and address in _LINK_LOCAL_MULTICAST[address.version]:
+        return "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
+    return ""
+
+
+_LINK_LOCAL_MULTICAST = {4: ipaddress.ip_network("224.0.0.0/24"), 6: ipaddress.ip_network("ff02::/16")}

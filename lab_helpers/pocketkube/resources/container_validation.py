@@ -1,0 +1,280 @@
+"""What is allowed in a container. Models core/validation validateContainers (v1.36)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import quantity
+from ..api.status import Cause, duplicate, forbidden_field, invalid_value, missing_reference, not_supported, required
+from ..objects import Obj
+from .naming import (
+    config_key_problems,
+    env_name_problems,
+    label_key_problems,
+    label_problems,
+    port_name_problems,
+    port_number_problems,
+)
+from .service_validation import PROTOCOLS, validate_port_or_name
+
+_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+_MESSAGE_POLICIES = ("FallbackToLogsOnError", "File")
+_NOT_NEGATIVE = "must be greater than or equal to 0"
+_STANDARD_RESOURCES = ("cpu", "ephemeral-storage", "memory")
+_HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
+_HOOK_HANDLERS = ("exec", "httpGet", "tcpSocket", "sleep")
+_FIELD_PATHS = (
+    "metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName",
+    "spec.serviceAccountName", "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs",
+)  # fmt: skip
+
+
+def validate_containers(spec: Obj, volumes: set[str], path: str) -> list[Cause]:
+    """All containers of a Pod: their names are unique among all."""
+    containers, first = spec.get("containers") or [], spec.get("initContainers") or []
+    causes: list[Cause] = [] if containers else [required(f"{path}.containers")]
+    names: set[str] = set()
+    for index, container in enumerate(containers):
+        causes += _validate_container(container, volumes, names, f"{path}.containers[{index}]")
+    for index, container in enumerate(first):
+        where = f"{path}.initContainers[{index}]"
+        causes += _validate_container(container, volumes, names, where, is_init=True)
+    for index, container in enumerate(spec.get("ephemeralContainers") or []):
+        where = f"{path}.ephemeralContainers[{index}]"
+        causes += _validate_common(container, volumes, names, where)
+        for field in ("ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"):
+            if container.get(field):
+                causes.append(forbidden_field(f"{where}.{field}", "cannot be set for an Ephemeral Container"))
+    return causes
+
+
+def _validate_container(
+    container: Obj, volumes: set[str], names: set[str], path: str, *, is_init: bool = False
+) -> list[Cause]:
+    causes = _validate_common(container, volumes, names, path)
+    restarts = container.get("restartPolicy") == "Always"
+    if is_init and not restarts:
+        why = "may not be set for init containers without restartPolicy=Always"
+        for field in ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe"):
+            if container.get(field) is not None:
+                causes.append(forbidden_field(f"{path}.{field}", why))
+        return causes
+    for hook in ("postStart", "preStop"):
+        handler = (container.get("lifecycle") or {}).get(hook)
+        if handler is not None:
+            causes += _validate_handler(handler, _HOOK_HANDLERS, f"{path}.lifecycle.{hook}")
+    for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
+        if container.get(probe) is not None:
+            causes += _validate_probe(container[probe], probe, f"{path}.{probe}")
+    return causes
+
+
+def _validate_common(container: Obj, volumes: set[str], names: set[str], path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    name, image = container.get("name") or "", container.get("image") or ""
+    if not name:
+        causes.append(required(f"{path}.name"))
+    else:
+        causes += [invalid_value(f"{path}.name", name, problem) for problem in label_problems(name)]
+        if name in names:
+            causes.append(duplicate(f"{path}.name", name))
+    names.add(name)
+    if not image:
+        causes.append(required(f"{path}.image"))
+    elif image != image.strip():
+        causes.append(invalid_value(f"{path}.image", image, "must not have leading or trailing whitespace"))
+    if container["terminationMessagePolicy"] not in _MESSAGE_POLICIES:
+        field = f"{path}.terminationMessagePolicy"
+        causes.append(not_supported(field, container["terminationMessagePolicy"], _MESSAGE_POLICIES))
+    causes += _validate_ports(container.get("ports") or [], f"{path}.ports")
+    causes += _validate_environment(container.get("env") or [], f"{path}.env")
+    causes += _validate_env_from(container.get("envFrom") or [], f"{path}.envFrom")
+    causes += _validate_mounts(container.get("volumeMounts") or [], volumes, f"{path}.volumeMounts")
+    if container["imagePullPolicy"] not in _PULL_POLICIES:
+        causes.append(not_supported(f"{path}.imagePullPolicy", container["imagePullPolicy"], _PULL_POLICIES))
+    return causes + _validate_resources(container.get("resources") or {}, f"{path}.resources")
+
+
+def _validate_ports(ports: list[Obj], path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    names: set[str] = set()
+    for index, port in enumerate(ports):
+        where, name = f"{path}[{index}]", port.get("name") or ""
+        if name:
+            problems = port_name_problems(name)
+            causes += [invalid_value(f"{where}.name", name, problem) for problem in problems]
+            if not problems and name in names:
+                causes.append(duplicate(f"{where}.name", name))
+            names.add(name)
+        number, host = port.get("containerPort") or 0, port.get("hostPort") or 0
+        if number == 0:
+            causes.append(required(f"{where}.containerPort"))
+        else:
+            problems = port_number_problems(number)
+            causes += [invalid_value(f"{where}.containerPort", number, problem) for problem in problems]
+        if host:
+            causes += [invalid_value(f"{where}.hostPort", host, problem) for problem in port_number_problems(host)]
+        if port["protocol"] not in PROTOCOLS:
+            causes.append(not_supported(f"{where}.protocol", port["protocol"], PROTOCOLS))
+    return causes
+
+
+def _validate_environment(variables: list[Obj], path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    for index, variable in enumerate(variables):
+        where, name = f"{path}[{index}]", variable.get("name") or ""
+        if not name:
+            causes.append(required(f"{where}.name"))
+        else:
+            causes += [invalid_value(f"{where}.name", name, problem) for problem in env_name_problems(name)]
+        if variable.get("valueFrom") is not None:
+            causes += _validate_value_from(variable, f"{where}.valueFrom")
+    return causes
+
+
+def _validate_value_from(variable: Obj, path: str) -> list[Cause]:
+    source = variable["valueFrom"]
+    if len(source) > 1:
+        return [invalid_value(path, "", "may not have more than one field specified at a time")]
+    if variable.get("value"):
+        return [invalid_value(path, "", "may not be specified when `value` is not empty")]
+    if not source:
+        why = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
+        return [invalid_value(path, "", why)]
+    causes: list[Cause] = []
+    for kind in ("configMapKeyRef", "secretKeyRef"):
+        reference = source.get(kind)
+        if reference is None:
+            continue
+        causes += [] if reference.get("name") else [required(f"{path}.{kind}.name")]
+        key = reference.get("key") or ""
+        problems = config_key_problems(key) if key else []
+        causes += [] if key else [required(f"{path}.{kind}.key")]
+        causes += [invalid_value(f"{path}.{kind}.key", key, problem) for problem in problems]
+    if source.get("fieldRef") is not None:
+        causes += _validate_field_ref(source["fieldRef"], f"{path}.fieldRef")
+    return causes
+
+
+def _validate_field_ref(reference: Obj, path: str) -> list[Cause]:
+    field = reference.get("fieldPath") or ""
+    if not field:
+        return [required(f"{path}.fieldPath")]
+    plain = field.partition("[")[0]
+    if "[" in field and plain in ("metadata.annotations", "metadata.labels") and field.endswith("']"):
+        return []
+    if field in ("metadata.annotations", "metadata.labels") or plain not in _FIELD_PATHS:
+        if not field.startswith(("metadata.", "spec.", "status.")):
+            return [invalid_value(f"{path}.fieldPath", field, "error converting fieldPath: field label not supported: "
+                                  f"{field}")]  # fmt: skip
+        if plain not in _FIELD_PATHS:
+            why = f"error converting fieldPath: field label not supported: {field}"
+            return [invalid_value(f"{path}.fieldPath", field, why)]
+        supported = [name for name in _FIELD_PATHS if name not in ("metadata.annotations", "metadata.labels")]
+        return [not_supported(f"{path}.fieldPath", field, supported)]
+    return []
+
+
+def _validate_env_from(sources: list[Obj], path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    for index, source in enumerate(sources):
+        where = f"{path}[{index}]"
+        kinds = [kind for kind in ("configMapRef", "secretRef") if source.get(kind) is not None]
+        if not kinds:
+            causes.append(invalid_value(where, "", "must specify one of: `configMapRef` or `secretRef`"))
+        elif len(kinds) > 1:
+            causes.append(invalid_value(where, "", "may not have more than one field specified at a time"))
+        for kind in kinds:
+            if not source[kind].get("name"):
+                causes.append(required(f"{where}.{kind}.name"))
+    return causes
+
+
+def _validate_mounts(mounts: list[Obj], volumes: set[str], path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    targets: set[str] = set()
+    for index, mount in enumerate(mounts):
+        where, name, target = f"{path}[{index}]", mount.get("name") or "", mount.get("mountPath") or ""
+        if not name:
+            causes.append(required(f"{where}.name"))
+        if name not in volumes:
+            causes.append(missing_reference(f"{where}.name", name))
+        if not target:
+            causes.append(required(f"{where}.mountPath"))
+        if target in targets:
+            causes.append(invalid_value(f"{where}.mountPath", target, "must be unique"))
+        targets.add(target)
+        sub_path = mount.get("subPath") or ""
+        if sub_path.startswith("/"):
+            causes.append(invalid_value(f"{where}.subPath", sub_path, "must be a relative path"))
+        if ".." in sub_path.split("/"):
+            causes.append(invalid_value(f"{where}.subPath", sub_path, "must not contain '..'"))
+    return causes
+
+
+def _validate_resources(resources: Obj, path: str) -> list[Cause]:
+    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+    causes: list[Cause] = []
+    for kind, amounts in (("limits", limits), ("requests", requests)):
+        for name, amount in sorted(amounts.items()):
+            causes += _validate_resource_name(name, f"{path}.{kind}[{name}]")
+            if quantity.value(amount) < 0:
+                causes.append(invalid_value(f"{path}.{kind}[{name}]", amount, _NOT_NEGATIVE))
+    for name, amount in sorted(requests.items()):
+        if name in limits and quantity.value(amount) > quantity.value(limits[name]):
+            why = f"must be less than or equal to {name} limit of {limits[name]}"
+            causes.append(invalid_value(f"{path}.requests", amount, why))
+    return causes
+
+
+def _validate_resource_name(name: str, path: str) -> list[Cause]:
+    problems = label_key_problems(name)
+    if problems:
+        return [invalid_value(path, name, problem) for problem in problems]
+    if "/" in name or name in _STANDARD_RESOURCES or name.startswith("hugepages-"):
+        return []
+    why = "must be a standard resource type or fully qualified"
+    return [invalid_value(path, name, why), invalid_value(path, name, "must be a standard resource for containers")]
+
+
+def _validate_probe(probe: Obj, kind: str, path: str) -> list[Cause]:
+    causes = _validate_handler(probe, _HANDLERS, path)
+    for field in ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"):
+        if probe.get(field, 0) < 0:
+            causes.append(invalid_value(f"{path}.{field}", probe[field], _NOT_NEGATIVE))
+    if kind != "readinessProbe" and probe["successThreshold"] != 1:
+        causes.append(invalid_value(f"{path}.successThreshold", probe["successThreshold"], "must be 1"))
+    return causes
+
+
+def _validate_handler(handler: Obj, kinds: tuple[str, ...], path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    given = [kind for kind in kinds if handler.get(kind) is not None]
+    if not given:
+        return [required(path, "must specify a handler type")]
+    for number, kind in enumerate(given):
+        where = f"{path}.{kind}"
+        if number:
+            causes.append(forbidden_field(where, "may not specify more than 1 handler type"))
+        else:
+            causes += _validate_action(kind, handler[kind], where)
+    return causes
+
+
+def _validate_action(kind: str, action: Any, path: str) -> list[Cause]:
+    if kind == "exec":
+        return [] if action.get("command") else [required(f"{path}.command")]
+    if kind == "grpc":
+        number = action.get("port", 0)
+        return [invalid_value(f"{path}.port", number, problem) for problem in port_number_problems(number)]
+    if kind == "sleep":
+        return []
+    causes: list[Cause] = []
+    if kind == "httpGet":
+        if not action.get("path"):
+            causes.append(required(f"{path}.path"))
+        causes += validate_port_or_name(action.get("port", 0), f"{path}.port")
+        if action.get("scheme") not in ("HTTP", "HTTPS"):
+            causes.append(not_supported(f"{path}.scheme", action.get("scheme"), ["HTTP", "HTTPS"]))
+        return causes
+    return validate_port_or_name(action.get("port", 0), f"{path}.port")

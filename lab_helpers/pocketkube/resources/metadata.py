@@ -1,0 +1,123 @@
+"""The rules of `metadata` that every kind shares: its validation on create and on update.
+
+Models apimachinery pkg/api/validation/objectmeta.go (v1.36).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..api.status import Cause, forbidden_field, invalid_value, required, too_long
+from ..objects import Obj
+from .naming import label_key_problems, label_problems, label_value_problems
+
+ORPHAN = "orphan"
+FOREGROUND = "foregroundDeletion"
+IMMUTABLE = "field is immutable"
+
+_ANNOTATIONS_LIMIT = 256 * 1024
+
+Problems = Callable[[str], list[str]]
+
+
+def validate_metadata(meta: Obj, namespaced: bool, name_problems: Problems, path: str = "metadata") -> list[Cause]:
+    """Everything about metadata that can be wrong in a new object."""
+    causes: list[Cause] = []
+    generate_name = meta.get("generateName")
+    if generate_name:
+        # What is generated goes behind the prefix: a dash or dot at its end is fine.
+        prefix = generate_name[:-1] + "a" if generate_name.endswith("-") else generate_name
+        causes += [invalid_value(f"{path}.generateName", generate_name, problem) for problem in name_problems(prefix)]
+    name = meta.get("name")
+    if not name:
+        causes.append(required(f"{path}.name", "name or generateName is required"))
+    else:
+        causes += [invalid_value(f"{path}.name", name, problem) for problem in name_problems(name)]
+    return causes + _validate_namespace(meta, namespaced, path) + _validate_common(meta, path)
+
+
+def _validate_namespace(meta: Obj, namespaced: bool, path: str) -> list[Cause]:
+    namespace = meta.get("namespace")
+    if not namespaced:
+        return [forbidden_field(f"{path}.namespace", "not allowed on this type")] if namespace else []
+    if not namespace:
+        return [required(f"{path}.namespace")]
+    return [invalid_value(f"{path}.namespace", namespace, problem) for problem in label_problems(namespace)]
+
+
+def _validate_common(meta: Obj, path: str) -> list[Cause]:
+    causes = validate_labels(meta.get("labels") or {}, f"{path}.labels")
+    causes += validate_annotations(meta.get("annotations") or {}, f"{path}.annotations")
+    causes += _validate_owners(meta.get("ownerReferences") or [], f"{path}.ownerReferences")
+    return causes + _validate_finalizers(meta.get("finalizers") or [], f"{path}.finalizers")
+
+
+def validate_metadata_update(new: Obj, old: Obj, path: str = "metadata") -> list[Cause]:
+    """What an update must not do to metadata."""
+    causes: list[Cause] = []
+    if old.get("deletionTimestamp"):
+        added = sorted(set(new.get("finalizers") or []) - set(old.get("finalizers") or []))
+        if added:
+            quoted = ", ".join(f'"{name}"' for name in added)
+            why = "no new finalizers can be added if the object is being deleted, found new finalizers"
+            causes.append(forbidden_field(f"{path}.finalizers", f"{why} []string{{{quoted}}}"))
+    if not new.get("resourceVersion"):
+        causes.append(invalid_value(f"{path}.resourceVersion", "", "must be specified for an update"))
+    for field in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
+        causes += validate_immutable(new.get(field), old.get(field), f"{path}.{field}")
+    return causes + _validate_common(new, path)
+
+
+def validate_immutable(new: Any, old: Any, path: str) -> list[Cause]:
+    """A field that keeps its value for life."""
+    return [] if new == old else [invalid_value(path, new, IMMUTABLE)]
+
+
+def validate_labels(labels: Mapping[str, str], path: str) -> list[Cause]:
+    """Keys and values of labels."""
+    causes: list[Cause] = []
+    for key, value in sorted(labels.items()):
+        causes += [invalid_value(path, key, problem) for problem in label_key_problems(key)]
+        causes += [invalid_value(path, value, problem) for problem in label_value_problems(value)]
+    return causes
+
+
+def validate_annotations(annotations: Mapping[str, str], path: str) -> list[Cause]:
+    """Keys of annotations, and the size of all together."""
+    causes: list[Cause] = []
+    for key in sorted(annotations):
+        causes += [invalid_value(path, key, problem) for problem in label_key_problems(key.lower())]
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
+    return [*causes, too_long(path, _ANNOTATIONS_LIMIT)] if size > _ANNOTATIONS_LIMIT else causes
+
+
+def _validate_owners(references: list[Obj], path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    controller = ""
+    for reference in references:
+        if not reference.get("apiVersion"):
+            causes.append(invalid_value(f"{path}.apiVersion", "", "version must not be empty"))
+        for field in ("kind", "name", "uid"):
+            if not reference.get(field):
+                causes.append(invalid_value(f"{path}.{field}", "", "must not be empty"))
+        if reference.get("apiVersion") == "v1" and reference.get("kind") == "Event":
+            causes.append(invalid_value(path, reference, "/v1, Kind=Event is disallowed from being an owner"))
+        if not reference.get("controller"):
+            continue
+        subject = f"{reference.get('kind')}/{reference.get('name')}"
+        if controller:
+            why = "Only one reference can have Controller set to true. Found \"true\" in references for"
+            causes.append(invalid_value(path, references, f"{why} {controller} and {subject}"))
+        controller = controller or subject
+    return causes
+
+
+def _validate_finalizers(finalizers: list[str], path: str) -> list[Cause]:
+    causes = [
+        invalid_value(path, name, problem) for name in finalizers for problem in label_key_problems(name)
+    ]
+    if ORPHAN in finalizers and FOREGROUND in finalizers:
+        why = f"finalizer {ORPHAN} and {FOREGROUND} cannot be both set"
+        causes.append(invalid_value(path, finalizers, why))
+    return causes

@@ -1,0 +1,55 @@
+"""Namespaces: kept from ending by `spec.finalizers` until the namespace controller has emptied them.
+
+Models pkg/registry/core/namespace/strategy.go (v1.36).
+"""
+
+from __future__ import annotations
+
+from ..api.status import Cause
+from ..objects import Obj
+from .naming import label_problems
+from .strategy import Strategy
+
+NAME_LABEL = "kubernetes.io/metadata.name"
+FINALIZER = "kubernetes"
+PROTECTED = ("default", "kube-system", "kube-public")
+
+
+class NamespaceStrategy(Strategy):
+    """Phase and finalizers are the server's; the name is also a label."""
+
+    def name_problems(self, name: str) -> list[str]:
+        """A namespace's name is part of host names."""
+        return label_problems(name)
+
+    def default(self, obj: Obj) -> None:
+        """Labels the namespace with its name."""
+        meta = obj["metadata"]
+        if meta.get("name"):
+            meta["labels"] = {**(meta.get("labels") or {}), NAME_LABEL: meta["name"]}
+
+    def prepare_for_create(self, obj: Obj) -> None:
+        """Active, and with the finalizer that waits for its content."""
+        self.default(obj)  # the name may have been generated meanwhile
+        finalizers = list((obj.get("spec") or {}).get("finalizers") or [])
+        if FINALIZER not in finalizers:
+            finalizers.append(FINALIZER)
+        obj["spec"] = {"finalizers": finalizers}
+        obj["status"] = {"phase": "Active"}
+
+    def prepare_for_update(self, new: Obj, old: Obj) -> None:
+        """Finalizers change through the `finalize` subresource alone."""
+        super().prepare_for_update(new, old)
+        new["spec"] = old.get("spec") or {}
+
+    def validate(self, obj: Obj) -> list[Cause]:
+        """Nothing beyond metadata."""
+        return []
+
+    def field_names(self) -> tuple[str, ...]:
+        """Beside the name."""
+        return ("status.phase", "name")
+
+    def fields(self, obj: Obj) -> dict[str, str]:
+        """Their values."""
+        return {"status.phase": (obj.get("status") or {}).get("phase") or "", "name": obj["metadata"]["name"]}

@@ -1,0 +1,182 @@
+"""What names, labels and values may look like: the formats that every kind shares.
+
+Each function answers with the problems of a text, in upstream's words; none means it is fine.
+Which field must have which format is left to the kinds.
+Models apimachinery pkg/util/validation/validation.go (v1.36).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
+_QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+_LABEL_VALUE = f"({_QUALIFIED})?"
+_CONFIG_KEY = "[-._a-zA-Z0-9]+"
+_PORT_NAME = "[-a-z0-9]+"
+_RELAXED_ENV = r"[\x20-\x3C\x3E-\x7E]+"
+
+
+def _regex_problem(start: str, pattern: str, *examples: str) -> str:
+    """The text that names the expression and examples of it."""
+    said = ""
+    for number, example in enumerate(examples):
+        said += (" or " if number else "") + f"'{example}', "
+    return f"{start} (e.g. {said}regex used for validation is '{pattern}')"
+
+
+_LABEL_PROBLEM = _regex_problem(
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', "
+    "and must start and end with an alphanumeric character",
+    _LABEL,
+    "my-name",
+    "123-abc",
+)
+_SUBDOMAIN_PROBLEM = _regex_problem(
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
+    "and must start and end with an alphanumeric character",
+    _SUBDOMAIN,
+    "example.com",
+)
+_LABEL_1035_PROBLEM = _regex_problem(
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
+    "character, and end with an alphanumeric character",
+    _LABEL_1035,
+    "my-name",
+    "abc-123",
+)
+_QUALIFIED_START = (
+    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
+)
+_QUALIFIED_EXAMPLES = ("MyName", "my.name", "123-abc")
+
+
+def max_length_problem(length: int) -> str:
+    """The text for a name that is too long."""
+    return f"must be no more than {length} characters"
+
+
+def label_problems(text: str) -> list[str]:
+    """Problems of an RFC 1123 label: the name of a container, namespace, ..."""
+    dotted = re.fullmatch(_SUBDOMAIN, text) is not None
+    return _format_problems(text, 63, _LABEL, "must not contain dots" if dotted else _LABEL_PROBLEM)
+
+
+def subdomain_problems(text: str) -> list[str]:
+    """Problems of an RFC 1123 subdomain: the name of most objects."""
+    return _format_problems(text, 253, _SUBDOMAIN, _SUBDOMAIN_PROBLEM)
+
+
+def label_1035_problems(text: str) -> list[str]:
+    """Problems of an RFC 1035 label, which starts with a letter."""
+    return _format_problems(text, 63, _LABEL_1035, _LABEL_1035_PROBLEM)
+
+
+def _format_problems(text: str, limit: int, pattern: str, problem: str) -> list[str]:
+    problems = [max_length_problem(limit)] if len(text.encode()) > limit else []
+    if not re.fullmatch(pattern, text):
+        problems.append(problem)
+    return problems
+
+
+def path_segment_problems(text: str) -> list[str]:
+    """Problems of a name that is only asked to fit into a URL path."""
+    if text in (".", ".."):
+        return [f"may not be '{text}'"]
+    return [f"may not contain '{illegal}'" for illegal in ("/", "%") if illegal in text]
+
+
+def label_key_problems(text: str) -> list[str]:
+    """Problems of a label's or annotation's key: `name` or `prefix/name`."""
+    prefix, slash, name = text.rpartition("/")
+    if text.count("/") > 1:
+        problem = _regex_problem(f"a qualified name {_QUALIFIED_START}", _QUALIFIED, *_QUALIFIED_EXAMPLES)
+        return [f"{problem} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
+    problems: list[str] = []
+    if slash and not prefix:
+        problems.append("prefix part must be non-empty")
+    elif slash:
+        problems += [f"prefix part {problem}" for problem in subdomain_problems(prefix)]
+    if not name:
+        problems.append("name part must be non-empty")
+    elif len(name) > 63:
+        problems.append(f"name part {max_length_problem(63)}")
+    if not re.fullmatch(_QUALIFIED, name):
+        problems.append("name part " + _regex_problem(_QUALIFIED_START, _QUALIFIED, *_QUALIFIED_EXAMPLES))
+    return problems
+
+
+def label_value_problems(text: str) -> list[str]:
+    """Problems of a label's value."""
+    problems = [max_length_problem(63)] if len(text) > 63 else []
+    if not re.fullmatch(_LABEL_VALUE, text):
+        rest = _QUALIFIED_START.removeprefix("must consist of ")
+        start = f"a valid label must be an empty string or consist of {rest}"
+        problems.append(_regex_problem(start, _LABEL_VALUE, "MyValue", "my_value", "12345"))
+    return problems
+
+
+def port_number_problems(number: int) -> list[str]:
+    """Problems of a port number."""
+    return [] if 1 <= number <= 65535 else ["must be between 1 and 65535, inclusive"]
+
+
+def port_name_problems(text: str) -> list[str]:
+    """Problems of an IANA service name, as a container's port has it."""
+    problems: list[str] = []
+    if len(text) > 15:
+        problems.append("must be no more than 15 characters")
+    if not re.fullmatch(_PORT_NAME, text):
+        problems.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
+    if not re.search("[a-z]", text):
+        problems.append("must contain at least one letter (a-z)")
+    if "--" in text:
+        problems.append("must not contain consecutive hyphens")
+    if text[:1] == "-" or text[-1:] == "-":
+        problems.append("must not begin or end with a hyphen")
+    return problems
+
+
+def ip_problems(text: str) -> list[str]:
+    """Problems of an IP address; one with leading zeros is refused."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
+    return []
+
+
+def cidr_problems(text: str) -> list[str]:
+    """Problems of an address range."""
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"]
+    return [] if "/" in text else ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"]
+
+
+def env_name_problems(text: str) -> list[str]:
+    """Problems of the name of an environment variable."""
+    if not text:
+        return ["environment variable name must be non-empty"]
+    if not re.fullmatch(_RELAXED_ENV, text):
+        return ["a valid environment variable name must consist only of printable ASCII characters other than '='"]
+    return []
+
+
+def config_key_problems(text: str) -> list[str]:
+    """Problems of a key in a ConfigMap or Secret."""
+    problems = [max_length_problem(253)] if len(text) > 253 else []
+    if not re.fullmatch(_CONFIG_KEY, text):
+        start = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
+        problems.append(_regex_problem(start, _CONFIG_KEY, "key.name", "KEY_NAME", "key-name"))
+    if text == ".":
+        problems.append("must not be '.'")
+    elif text == "..":
+        problems.append("must not be '..'")
+    elif text.startswith(".."):
+        problems.append("must not start with '..'")
+    return problems

@@ -1,0 +1,74 @@
+"""Nodes and Leases: the machines, and the signs of life they give.
+
+Models core/validation ValidateNode and coordination/validation ValidateLease (v1.36).
+"""
+
+from __future__ import annotations
+
+from ..api.status import Cause, invalid_value, required
+from ..objects import Obj
+from .naming import cidr_problems, label_key_problems
+from .strategy import Strategy
+
+_MUST_BE_POSITIVE = "must be greater than 0"
+
+
+class NodeStrategy(Strategy):
+    """A machine that Pods run on."""
+
+    creates_on_update = True
+
+    def default(self, obj: Obj) -> None:
+        """The address range is listed too."""
+        spec = obj.setdefault("spec", {})
+        if spec.get("podCIDR") and not spec.get("podCIDRs"):
+            spec["podCIDRs"] = [spec["podCIDR"]]
+
+    def prepare_for_create(self, obj: Obj) -> None:
+        """A kubelet registers its node together with its status."""
+
+    def validate(self, obj: Obj) -> list[Cause]:
+        """Taints and address ranges."""
+        spec = obj["spec"]
+        causes: list[Cause] = []
+        for index, taint in enumerate(spec.get("taints") or []):
+            path, key = f"spec.taints[{index}]", taint.get("key") or ""
+            causes += [invalid_value(f"{path}.key", key, problem) for problem in label_key_problems(key)]
+            if not taint.get("effect"):
+                causes.append(required(f"{path}.effect"))
+        for index, cidr in enumerate(spec.get("podCIDRs") or []):
+            causes += [invalid_value(f"spec.podCIDRs[{index}]", cidr, problem) for problem in cidr_problems(cidr)]
+        return causes
+
+    def field_names(self) -> tuple[str, ...]:
+        """Beside the name."""
+        return ("spec.unschedulable",)
+
+    def fields(self, obj: Obj) -> dict[str, str]:
+        """Their values."""
+        return {"spec.unschedulable": "true" if (obj.get("spec") or {}).get("unschedulable") else "false"}
+
+
+class LeaseStrategy(Strategy):
+    """A claim that is renewed as long as its holder lives."""
+
+    unconditional_update = False
+    creates_on_update = True
+
+    def prepare_for_create(self, obj: Obj) -> None:
+        """There is no status."""
+
+    def prepare_for_update(self, new: Obj, old: Obj) -> None:
+        """There is no status."""
+
+    def validate(self, obj: Obj) -> list[Cause]:
+        """Durations are positive."""
+        spec = obj.get("spec") or {}
+        causes: list[Cause] = []
+        if spec.get("leaseDurationSeconds") is not None and spec["leaseDurationSeconds"] <= 0:
+            seconds = spec["leaseDurationSeconds"]
+            causes.append(invalid_value("spec.leaseDurationSeconds", seconds, _MUST_BE_POSITIVE))
+        if spec.get("leaseTransitions") is not None and spec["leaseTransitions"] < 0:
+            transitions = spec["leaseTransitions"]
+            causes.append(invalid_value("spec.leaseTransitions", transitions, "must be greater than or equal to 0"))
+        return causes

@@ -1,0 +1,186 @@
+"""Pods: admission, the few fields that may change, and an end in two phases.
+
+Defaults of the spec are in `pod_defaults`, what is allowed in it in `pod_validation`; running it is the kubelet's.
+Models pkg/registry/core/pod/strategy.go, plugin/pkg/admission/{serviceaccount,defaulttolerationseconds,priority}
+and core/v1/helper/qos (v1.36).
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from ..api.request import RequestContext
+from ..api.status import Cause, StatusError
+from ..objects import Obj
+from ..store import Store
+from .metadata import validate_annotations
+from .pod_defaults import default_pod, default_pod_spec
+from .pod_update import validate_pod_update
+from .pod_validation import validate_pod_spec
+from .strategy import Strategy
+
+TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
+_TOKEN_SECONDS = 3607
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+_NOT_READY = "node.kubernetes.io/not-ready"
+_UNREACHABLE = "node.kubernetes.io/unreachable"
+_TOLERATED_SECONDS = 300
+_PRIORITIES = {"system-cluster-critical": 2000000000, "system-node-critical": 2000001000}
+_FIELDS = (
+    "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
+    "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName",
+)  # fmt: skip
+
+
+class PodStrategy(Strategy):
+    """A Pod's spec is for life, but for images and a few numbers."""
+
+    tracks_generation = True
+    returns_deleted = True
+
+    def __init__(self, store: Store, random: Random) -> None:
+        self._store = store
+        self._random = random
+
+    def default(self, obj: Obj) -> None:
+        """See `pod_defaults`."""
+        spec = obj.setdefault("spec", {})
+        default_pod_spec(spec)
+        default_pod(spec)
+
+    def admit(self, ctx: RequestContext, obj: Obj) -> None:
+        """Service account, priority and tolerations, as upstream's admission plugins give them."""
+        self._admit_priority(obj)
+        self._admit_service_account(obj)
+        _admit_tolerations(obj["spec"])
+
+    def prepare_for_create(self, obj: Obj) -> None:
+        """A new Pod is Pending."""
+        obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
+
+    def prepare_for_status_update(self, new: Obj, old: Obj) -> None:
+        """The kubelet writes the status, but not the class that follows from the spec."""
+        super().prepare_for_status_update(new, old)
+        quality = (old.get("status") or {}).get("qosClass")
+        if quality:
+            new.setdefault("status", {}).setdefault("qosClass", quality)
+
+    def validate(self, obj: Obj) -> list[Cause]:
+        """See `pod_validation`."""
+        return validate_pod_spec(obj["spec"], "spec", obj["metadata"])
+
+    def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """See `pod_update`."""
+        return validate_pod_update(new, old)
+
+    def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """Annotations travel with the status too."""
+        return validate_annotations(new["metadata"].get("annotations") or {}, "metadata.annotations")
+
+    def grace_period(self, obj: Obj, asked: int | None) -> int | None:
+        """None is left to a Pod that no node has taken, or that has ended. Models CheckGracefulDelete."""
+        spec, status = obj.get("spec") or {}, obj.get("status") or {}
+        seconds = asked if asked is not None else spec.get("terminationGracePeriodSeconds") or 0
+        if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
+            return 0
+        return max(seconds, 1) if seconds < 0 else int(seconds)
+
+    def field_names(self) -> tuple[str, ...]:
+        """Beside name and namespace."""
+        return _FIELDS
+
+    def fields(self, obj: Obj) -> dict[str, str]:
+        """Their values."""
+        spec, status = obj.get("spec") or {}, obj.get("status") or {}
+        return {
+            "spec.nodeName": spec.get("nodeName") or "",
+            "spec.restartPolicy": spec.get("restartPolicy") or "",
+            "spec.schedulerName": spec.get("schedulerName") or "",
+            "spec.serviceAccountName": spec.get("serviceAccountName") or "",
+            "spec.hostNetwork": "true" if spec.get("hostNetwork") else "false",
+            "status.phase": status.get("phase") or "",
+            "status.podIP": status.get("podIP") or "",
+            "status.podIPs": status.get("podIP") or "",
+            "status.nominatedNodeName": status.get("nominatedNodeName") or "",
+        }
+
+    def _admit_priority(self, obj: Obj) -> None:
+        spec = obj["spec"]
+        name = spec.get("priorityClassName")
+        if name and name not in _PRIORITIES:
+            why = f"no PriorityClass with name {name} was found"
+            raise StatusError.forbidden("pods", obj["metadata"].get("name") or "", why)
+        spec["priority"] = _PRIORITIES.get(name or "", 0)
+        spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+
+    def _admit_service_account(self, obj: Obj) -> None:
+        spec, namespace = obj["spec"], obj["metadata"]["namespace"]
+        name = spec.setdefault("serviceAccountName", "default")
+        spec["serviceAccount"] = name
+        account = self._store.get("serviceaccounts", namespace, name)
+        if account is None and name != "default":
+            # The account `default` comes with the namespace: its controller may still be on its way.
+            subject = f"service account {namespace}/{name}"
+            why = f'error looking up {subject}: serviceaccount "{name}" not found'
+            raise StatusError.forbidden("pods", obj["metadata"].get("name") or "", why)
+        account = account or {}
+        if account.get("imagePullSecrets") and not spec.get("imagePullSecrets"):
+            spec["imagePullSecrets"] = [dict(reference) for reference in account["imagePullSecrets"]]
+        wanted = spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken", True))
+        if wanted:
+            self._mount_token(spec)
+
+    def _mount_token(self, spec: Obj) -> None:
+        volumes = spec.setdefault("volumes", [])
+        name = "kube-api-access-" + "".join(self._random.choices(_ALPHABET, k=5))
+        mounted = False
+        for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
+            mounts = container.setdefault("volumeMounts", [])
+            if all(mount.get("mountPath") != TOKEN_DIR for mount in mounts):
+                mounts.append({"name": name, "readOnly": True, "mountPath": TOKEN_DIR})
+                mounted = True
+        if mounted:
+            volumes.append({"name": name, "projected": _token_projection()})
+        elif not volumes:
+            del spec["volumes"]
+
+
+def _token_projection() -> Obj:
+    namespace = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
+    return {
+        "sources": [
+            {"serviceAccountToken": {"expirationSeconds": _TOKEN_SECONDS, "path": "token"}},
+            {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+            {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": namespace}]}},
+        ],
+        "defaultMode": 420,
+    }
+
+
+def _admit_tolerations(spec: Obj) -> None:
+    """For five minutes a Pod stays on a node that doesn't answer."""
+    tolerations = spec.setdefault("tolerations", [])
+    for key in (_NOT_READY, _UNREACHABLE):
+        if not any(_tolerates_eviction(toleration, key) for toleration in tolerations):
+            tolerations.append(
+                {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _TOLERATED_SECONDS}
+            )
+
+
+def _tolerates_eviction(toleration: Obj, key: str) -> bool:
+    return toleration.get("key") in (None, "", key) and toleration.get("effect") in (None, "", "NoExecute")
+
+
+def qos_class(spec: Obj) -> str:
+    """Who is evicted first when a node runs short. Models v1/helper/qos ComputePodQOS."""
+    containers = [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]
+    guaranteed, anything = True, False
+    for container in containers:
+        resources = container.get("resources") or {}
+        requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
+        for name in ("cpu", "memory"):
+            anything = anything or name in requests or name in limits
+            guaranteed = guaranteed and name in limits and requests.get(name, limits[name]) == limits[name]
+    if not anything:
+        return "BestEffort"
+    return "Guaranteed" if guaranteed else "Burstable"

@@ -1,0 +1,328 @@
+"""Services: defaults, and the addresses and ports they hold while they change type.
+
+What is allowed in a Service is in `service_validation`; forwarding its traffic is left to kube-proxy.
+Models pkg/apis/core/v1/defaults.go, registry/core/service/{strategy.go,storage/{alloc,rest}.go} (v1.36).
+"""
+
+from __future__ import annotations
+
+from ..api.status import Cause, StatusError, invalid_value
+from ..objects import Obj
+from .allocators import NodePortAllocator, NotAllocated, ServiceIPAllocator, cluster_ips, node_ports
+from .naming import label_problems
+from .service_validation import (
+    is_externally_accessible,
+    is_headless,
+    needs_cluster_ip,
+    needs_health_check_port,
+    needs_node_port,
+    validate_cluster_ips,
+    validate_service,
+    validate_service_update,
+    validate_status,
+)
+from .strategy import Strategy, Undo, nothing
+
+_AFFINITY_SECONDS = 10800
+
+
+class ServiceStrategy(Strategy):
+    """Gives every Service what its type needs, and takes it back when the type no longer needs it."""
+
+    returns_deleted = True
+
+    def __init__(self, addresses: ServiceIPAllocator, ports: NodePortAllocator) -> None:
+        self._addresses = addresses
+        self._ports = ports
+
+    def name_problems(self, name: str) -> list[str]:
+        """A Service's name is a host name."""
+        return label_problems(name)
+
+    def default(self, obj: Obj) -> None:
+        """Models SetDefaults_Service."""
+        spec = obj.setdefault("spec", {})
+        spec.setdefault("sessionAffinity", "None")
+        if spec["sessionAffinity"] == "None":
+            spec.pop("sessionAffinityConfig", None)
+        if spec["sessionAffinity"] == "ClientIP":
+            client = spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {})
+            client.setdefault("timeoutSeconds", _AFFINITY_SECONDS)
+        spec.setdefault("type", "ClusterIP")
+        for port in spec.get("ports") or []:
+            port.setdefault("protocol", "TCP")
+            if port.get("targetPort") in (None, 0, ""):
+                port["targetPort"] = port.get("port", 0)
+        if is_externally_accessible(spec):
+            spec.setdefault("externalTrafficPolicy", "Cluster")
+        if spec["type"] in ("ClusterIP", "NodePort", "LoadBalancer"):
+            spec.setdefault("internalTrafficPolicy", "Cluster")
+        if spec["type"] == "LoadBalancer":
+            spec.setdefault("allocateLoadBalancerNodePorts", True)
+        status = obj.setdefault("status", {})
+        for ingress in status.setdefault("loadBalancer", {}).get("ingress") or []:
+            if ingress.get("ip"):
+                ingress.setdefault("ipMode", "VIP")
+
+    def prepare_for_create(self, obj: Obj) -> None:
+        """A new Service has no load balancer yet."""
+        obj["status"] = {"loadBalancer": {}}
+
+    def prepare_for_update(self, new: Obj, old: Obj) -> None:
+        """Drops what only the old type needed, unless the client changed it. Models dropTypeDependentFields."""
+        super().prepare_for_update(new, old)
+        spec, before = new["spec"], old["spec"]
+        if needs_cluster_ip(before) and not needs_cluster_ip(spec):
+            for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
+                _drop_unchanged(spec, before, field)
+        if needs_node_port(before) and not needs_node_port(spec):
+            _drop_node_ports(spec, before)
+        if needs_health_check_port(before) and not needs_health_check_port(spec):
+            _drop_unchanged(spec, before, "healthCheckNodePort")
+        if before["type"] == "LoadBalancer" and spec["type"] != "LoadBalancer":
+            _drop_unchanged(spec, before, "allocateLoadBalancerNodePorts")
+            _drop_unchanged(spec, before, "loadBalancerClass")
+        if is_externally_accessible(before) and not is_externally_accessible(spec):
+            _drop_unchanged(spec, before, "externalTrafficPolicy")
+
+    def validate(self, obj: Obj) -> list[Cause]:
+        """See `service_validation`."""
+        return validate_service(obj)
+
+    def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """See `service_validation`."""
+        return validate_service_update(new, old)
+
+    def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """See `service_validation`."""
+        return validate_status(new)
+
+    def warnings(self, new: Obj, old: Obj | None) -> list[str]:
+        """Models pkg/api/service GetWarningsForService."""
+        spec = new["spec"]
+        found: list[str] = []
+        if is_headless(spec) and spec.get("sessionAffinity") not in (None, "None"):
+            found.append("spec.SessionAffinity is ignored for headless services")
+        if spec["type"] == "ExternalName" and spec.get("externalIPs"):
+            found.append('spec.externalIPs is ignored when spec.type is "ExternalName"')
+        if spec["type"] != "ExternalName" and spec.get("externalName"):
+            found.append('spec.externalName is ignored when spec.type is not "ExternalName"')
+        return found
+
+    def field_names(self) -> tuple[str, ...]:
+        """Beside name and namespace."""
+        return ("spec.clusterIP", "spec.type")
+
+    def fields(self, obj: Obj) -> dict[str, str]:
+        """Their values."""
+        spec = obj.get("spec") or {}
+        return {"spec.clusterIP": spec.get("clusterIP") or "", "spec.type": spec.get("type") or ""}
+
+    # --- allocation ---
+
+    def begin_create(self, obj: Obj, dry_run: bool) -> Undo:
+        """Addresses and ports for a new Service."""
+        spec = obj["spec"]
+        if spec.get("clusterIP") and not spec.get("clusterIPs"):
+            spec["clusterIPs"] = [spec["clusterIP"]]
+        self._init_families(obj, None)
+        return self._allocate(obj, None, dry_run)
+
+    def begin_update(self, new: Obj, old: Obj, dry_run: bool) -> Undo:
+        """Addresses and ports that a change of type or ports asks for, keeping what the client left out."""
+        _keep_allocated(new["spec"], old["spec"])
+        _normalize_cluster_ips(new["spec"], old["spec"])
+        self._init_families(new, old)
+        return self._allocate(new, old, dry_run)
+
+    def after_update(self, new: Obj, old: Obj) -> None:
+        """Gives back what the old type or ports held."""
+        self._give_back(set(cluster_ips(old)) - set(cluster_ips(new)), node_ports(old) - node_ports(new))
+
+    def after_delete(self, obj: Obj) -> None:
+        """Gives everything back."""
+        self._give_back(set(cluster_ips(obj)), node_ports(obj))
+
+    def _give_back(self, addresses: set[str], ports: set[int]) -> None:
+        for address in addresses:
+            self._addresses.release(address)
+        for port in ports:
+            self._ports.release(port)
+
+    def _allocate(self, new: Obj, old: Obj | None, dry_run: bool) -> Undo:
+        addresses: set[str] = set()
+        ports: set[int] = set()
+
+        def undo() -> None:
+            self._give_back(addresses, ports)
+
+        try:
+            self._allocate_address(new, old, addresses, dry_run)
+            self._allocate_ports(new, old, ports)
+        except BaseException:
+            undo()
+            raise
+        if not dry_run:
+            return undo
+        undo()  # the answer shows what would be given; nothing is kept
+        return nothing
+
+    def _allocate_address(self, new: Obj, old: Obj | None, got: set[str], dry_run: bool) -> None:
+        spec = new["spec"]
+        held = cluster_ips(old) if old else []
+        if not needs_cluster_ip(spec) or is_headless(spec) or (old and is_headless(old["spec"])) or held:
+            return
+        asked = (spec.get("clusterIPs") or [""])[0]
+        name = new["metadata"].get("name")
+        if not name:
+            raise _nameless(self._addresses, asked)
+        address = self._asked_address(spec, name, asked) if asked else self._any_address(dry_run)
+        if asked or not dry_run:
+            got.add(address)
+        spec["clusterIP"], spec["clusterIPs"] = address, [address]
+
+    def _asked_address(self, spec: Obj, name: str, asked: str) -> str:
+        try:
+            self._addresses.allocate(asked)
+        except NotAllocated as error:
+            why = f"failed to allocate IP {asked}: {error}"
+            raise _invalid(name, invalid_value("spec.clusterIPs", spec["clusterIPs"], why)) from None
+        return asked
+
+    def _any_address(self, dry_run: bool) -> str:
+        if dry_run:
+            return self._addresses.preview
+        try:
+            return self._addresses.allocate_next()
+        except NotAllocated as error:
+            raise StatusError.internal(f"failed to allocate a serviceIP: {error}") from None
+
+    def _allocate_ports(self, new: Obj, old: Obj | None, got: set[int]) -> None:
+        spec = new["spec"]
+        held = node_ports(old) if old else set()
+        given: dict[int, int] = {}
+        if needs_node_port(spec):
+            wants = spec["type"] == "NodePort" or spec.get("allocateLoadBalancerNodePorts") is not False
+            # Asked ports first, so that none of them is given away to a port that doesn't mind.
+            for index, port in enumerate(spec.get("ports") or []):
+                if port.get("nodePort"):
+                    self._take_port(new, f"spec.ports[{index}].nodePort", port["nodePort"], held, got)
+                    given.setdefault(port["port"], port["nodePort"])
+            for port in spec.get("ports") or []:
+                if wants and not port.get("nodePort"):
+                    port["nodePort"] = self._shared_port(spec, given, port) or self._next_port(got)
+                    given.setdefault(port["port"], port["nodePort"])
+        if needs_health_check_port(spec):
+            if spec.get("healthCheckNodePort"):
+                self._take_port(new, "spec.healthCheckNodePort", spec["healthCheckNodePort"], held, got)
+            else:
+                spec["healthCheckNodePort"] = self._next_port(got)
+
+    def _shared_port(self, spec: Obj, given: dict[int, int], port: Obj) -> int | None:
+        """The same port number under another protocol shares its nodePort."""
+        candidate = given.get(port["port"])
+        used = {(other.get("protocol"), other.get("nodePort")) for other in spec["ports"]}
+        return candidate if candidate and (port["protocol"], candidate) not in used else None
+
+    def _take_port(self, obj: Obj, path: str, port: int, held: set[int], got: set[int]) -> None:
+        if port in held or port in got:
+            return
+        try:
+            self._ports.allocate(port)
+        except NotAllocated as error:
+            raise _invalid(obj["metadata"]["name"], invalid_value(path, port, str(error))) from None
+        got.add(port)
+
+    def _next_port(self, got: set[int]) -> int:
+        try:
+            port = self._ports.allocate_next()
+        except NotAllocated as error:
+            raise StatusError.internal(f"failed to allocate a nodePort: {error}") from None
+        got.add(port)
+        return port
+
+    def _init_families(self, new: Obj, old: Obj | None) -> None:
+        """One family, IPv4: this cluster is not dual-stack. Models initIPFamilyFields."""
+        spec = new["spec"]
+        if not needs_cluster_ip(spec):
+            return
+        selectorless = is_headless(spec) and not spec.get("selector")
+        before = (old or {}).get("spec") or {}
+        if "ipFamilyPolicy" not in spec:
+            fallback = "RequireDualStack" if selectorless else "SingleStack"
+            spec["ipFamilyPolicy"] = before.get("ipFamilyPolicy") or fallback
+        name = new["metadata"].get("name") or ""
+        causes = validate_cluster_ips(spec)
+        if causes:
+            raise _invalid(name, *causes)
+        policy, families = spec["ipFamilyPolicy"], spec.setdefault("ipFamilies", [])
+        if selectorless:
+            families[:] = families or ["IPv4"]
+            if len(families) < 2 and policy != "SingleStack":
+                families.append("IPv6" if families[0] == "IPv4" else "IPv4")
+            return
+        if policy == "RequireDualStack":
+            why = "this cluster is not configured for dual-stack services"
+            causes.append(invalid_value("spec.ipFamilyPolicy", policy, why))
+        for index, family in enumerate(families):
+            if family != "IPv4":
+                causes.append(invalid_value(f"spec.ipFamilies[{index}]", family, "not configured on this cluster"))
+        if causes:
+            raise _invalid(name, *causes)
+        families[:] = families or ["IPv4"]
+
+
+def _invalid(name: str, *causes: Cause) -> StatusError:
+    return StatusError.invalid("Service", name, causes)
+
+
+def _nameless(addresses: ServiceIPAllocator, asked: str) -> StatusError:
+    """An address is allocated in the name of its Service, so that is where a missing name shows."""
+    address = addresses.allocate_next()
+    addresses.release(address)
+    reason = f'failed to allocate IP: IPAddress.networking.k8s.io "{asked or address}" is invalid'
+    why = f"{reason}: spec.parentRef.name: Required value"
+    return _invalid("", invalid_value("spec.clusterIPs", [asked], why))
+
+
+def _drop_unchanged(new: Obj, old: Obj, field: str) -> None:
+    if new.get(field) == old.get(field):
+        new.pop(field, None)
+
+
+def _drop_node_ports(new: Obj, old: Obj) -> None:
+    if {port.get("nodePort") for port in new.get("ports") or []} == {
+        port.get("nodePort") for port in old.get("ports") or []
+    }:
+        for port in new.get("ports") or []:
+            port.pop("nodePort", None)
+
+
+def _keep_allocated(new: Obj, old: Obj) -> None:
+    """A PUT that leaves out what the server had filled in keeps it. Models patchAllocatedValues."""
+    if needs_cluster_ip(old) and needs_cluster_ip(new):
+        if not new.get("clusterIP") and old.get("clusterIP"):
+            new["clusterIP"] = old["clusterIP"]
+        if not new.get("clusterIPs") and new.get("clusterIP") == old.get("clusterIP") and "clusterIPs" in old:
+            new["clusterIPs"] = list(old["clusterIPs"])
+    if needs_node_port(old) and needs_node_port(new):
+        known = {(port.get("protocol"), port["port"]): port.get("nodePort") for port in old.get("ports") or []}
+        taken = {port.get("nodePort") for port in new.get("ports") or []}
+        for port in new.get("ports") or []:
+            kept = known.get((port.get("protocol"), port.get("port")))
+            if not port.get("nodePort") and kept and kept not in taken:
+                port["nodePort"] = kept
+    if needs_health_check_port(old) and needs_health_check_port(new) and not new.get("healthCheckNodePort"):
+        new["healthCheckNodePort"] = old["healthCheckNodePort"]
+
+
+def _normalize_cluster_ips(new: Obj, old: Obj) -> None:
+    """`clusterIP` and the first of `clusterIPs` are one value. Models normalizeClusterIPs."""
+    if new.get("clusterIP") == old.get("clusterIP"):
+        return
+    if new.get("clusterIPs") != old.get("clusterIPs"):
+        return
+    if new.get("clusterIP"):
+        new["clusterIPs"] = [new["clusterIP"], *(new.get("clusterIPs") or [])[1:]]
+    else:
+        new.pop("clusterIPs", None)

@@ -1,0 +1,207 @@
+"""Deployments, ReplicaSets and ReplicationControllers: defaults and what is allowed.
+
+Making Pods of their templates is left to the controllers.
+Models pkg/apis/apps/{v1/defaults.go,validation} and core's for the ReplicationController (v1.36).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..api.selectors import compile_label_selector
+from ..api.status import Cause, forbidden_field, invalid_value, not_supported, required
+from ..objects import Obj, matches_labels
+from .label_selector import validate_label_selector
+from .metadata import validate_immutable
+from .pod_defaults import default_pod_spec
+from .pod_validation import validate_template
+from .strategy import Strategy
+
+_NOT_NEGATIVE = "must be greater than or equal to 0"
+_MISMATCH = "`selector` does not match template `labels`"
+_PERCENT = (
+    "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', "
+    "regex used for validation is '[0-9]+%')"
+)
+_DEFAULT_SHARE = "25%"
+
+
+def _default_template(spec: Obj) -> None:
+    template = spec.setdefault("template", {})
+    template.setdefault("metadata", {})
+    default_pod_spec(template.setdefault("spec", {}))
+
+
+def _validate_not_negative(spec: Obj, *fields: str) -> list[Cause]:
+    return [
+        invalid_value(f"spec.{field}", spec[field], _NOT_NEGATIVE) for field in fields if (spec.get(field) or 0) < 0
+    ]
+
+
+def _validate_selected_template(spec: Obj, path: str = "spec") -> list[Cause]:
+    """The template makes Pods that the selector selects."""
+    causes: list[Cause] = []
+    labels = (spec["template"].get("metadata") or {}).get("labels") or {}
+    if not compile_label_selector(spec.get("selector")).matches(labels) or not _selects(spec.get("selector")):
+        causes.append(invalid_value(f"{path}.template.metadata.labels", labels, _MISMATCH))
+    return causes + validate_template(spec["template"], f"{path}.template")
+
+
+def _selects(selector: Obj | None) -> bool:
+    return bool((selector or {}).get("matchLabels") or (selector or {}).get("matchExpressions"))
+
+
+def _validate_selector(spec: Obj) -> list[Cause]:
+    selector = spec.get("selector")
+    if selector is None:
+        return [required("spec.selector")]
+    causes = validate_label_selector(selector, "spec.selector")
+    if not _selects(selector):
+        causes.append(invalid_value("spec.selector", selector, "empty selector is invalid for deployment"))
+    return causes
+
+
+class ReplicaSetStrategy(Strategy):
+    """A number of Pods that look the same."""
+
+    tracks_generation = True
+
+    def default(self, obj: Obj) -> None:
+        """Models SetDefaults_ReplicaSet."""
+        spec = obj.setdefault("spec", {})
+        spec.setdefault("replicas", 1)
+        _default_template(spec)
+        obj.setdefault("status", {}).setdefault("replicas", 0)
+
+    def prepare_for_create(self, obj: Obj) -> None:
+        """Without Pods yet."""
+        obj["status"] = {"replicas": 0}
+
+    def validate(self, obj: Obj) -> list[Cause]:
+        """Models ValidateReplicaSetSpec."""
+        spec = obj["spec"]
+        causes = _validate_not_negative(spec, "replicas", "minReadySeconds")
+        return causes + _validate_selector(spec) + _validate_selected_template(spec)
+
+    def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """The selector is for life."""
+        fixed = validate_immutable(new["spec"].get("selector"), old["spec"].get("selector"), "spec.selector")
+        return self.validate(new) + fixed
+
+    def field_names(self) -> tuple[str, ...]:
+        """Beside name and namespace."""
+        return ("status.replicas",)
+
+    def fields(self, obj: Obj) -> dict[str, str]:
+        """Their values."""
+        return {"status.replicas": str((obj.get("status") or {}).get("replicas") or 0)}
+
+
+class ReplicationControllerStrategy(ReplicaSetStrategy):
+    """The ReplicaSet's ancestor: its selector is a plain map, by default the template's labels."""
+
+    default_propagation = "Orphan"
+
+    def default(self, obj: Obj) -> None:
+        """Models SetDefaults_ReplicationController."""
+        super().default(obj)
+        spec = obj["spec"]
+        labels = (spec["template"].get("metadata") or {}).get("labels") or {}
+        if labels and not spec.get("selector"):
+            spec["selector"] = dict(labels)
+        if labels and not obj["metadata"].get("labels"):
+            obj["metadata"]["labels"] = dict(labels)
+
+    def validate(self, obj: Obj) -> list[Cause]:
+        """Models ValidateReplicationControllerSpec."""
+        spec = obj["spec"]
+        causes = _validate_not_negative(spec, "minReadySeconds")
+        selector = spec.get("selector") or {}
+        causes += [] if selector else [required("spec.selector")]
+        causes += _validate_not_negative(spec, "replicas")
+        labels = (spec["template"].get("metadata") or {}).get("labels") or {}
+        if selector and not matches_labels(selector, labels):
+            causes.append(invalid_value("spec.template.metadata.labels", labels, _MISMATCH))
+        return causes + validate_template(spec["template"], "spec.template")
+
+    def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """Its selector may change."""
+        return self.validate(new)
+
+
+class DeploymentStrategy(Strategy):
+    """ReplicaSets that replace one another step by step."""
+
+    tracks_generation = True
+    generation_fields = ("spec", "metadata.annotations")
+
+    def default(self, obj: Obj) -> None:
+        """Models SetDefaults_Deployment."""
+        spec = obj.setdefault("spec", {})
+        spec.setdefault("replicas", 1)
+        _default_template(spec)
+        strategy = spec.setdefault("strategy", {})
+        strategy.setdefault("type", "RollingUpdate")
+        if strategy["type"] == "RollingUpdate":
+            rolling = strategy.setdefault("rollingUpdate", {})
+            rolling.setdefault("maxUnavailable", _DEFAULT_SHARE)
+            rolling.setdefault("maxSurge", _DEFAULT_SHARE)
+        spec.setdefault("revisionHistoryLimit", 10)
+        spec.setdefault("progressDeadlineSeconds", 600)
+        obj.setdefault("status", {})
+
+    def prepare_for_create(self, obj: Obj) -> None:
+        """Without ReplicaSets yet."""
+        obj["status"] = {}
+
+    def validate(self, obj: Obj) -> list[Cause]:
+        """Models ValidateDeploymentSpec."""
+        spec = obj["spec"]
+        causes = _validate_not_negative(spec, "replicas") + _validate_selector(spec)
+        causes += _validate_selected_template(spec)
+        causes += _validate_strategy(spec["strategy"])
+        causes += _validate_not_negative(spec, "minReadySeconds", "revisionHistoryLimit")
+        deadline = spec["progressDeadlineSeconds"]
+        causes += _validate_not_negative(spec, "progressDeadlineSeconds")
+        if deadline <= (spec.get("minReadySeconds") or 0):
+            why = "must be greater than minReadySeconds"
+            causes.append(invalid_value("spec.progressDeadlineSeconds", deadline, why))
+        return causes
+
+    def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """The selector is for life."""
+        fixed = validate_immutable(new["spec"].get("selector"), old["spec"].get("selector"), "spec.selector")
+        return self.validate(new) + fixed
+
+
+def _validate_strategy(strategy: Obj) -> list[Cause]:
+    kind, rolling = strategy["type"], strategy.get("rollingUpdate")
+    if kind == "Recreate":
+        if rolling is None:
+            return []
+        why = "may not be specified when strategy `type` is 'Recreate'"
+        return [forbidden_field("spec.strategy.rollingUpdate", why)]
+    if kind != "RollingUpdate":
+        shown = {"Type": kind, "RollingUpdate": rolling}
+        return [not_supported("spec.strategy", shown, ["Recreate", "RollingUpdate"])]
+    path = "spec.strategy.rollingUpdate"
+    unavailable, surge = (rolling or {}).get("maxUnavailable", 0), (rolling or {}).get("maxSurge", 0)
+    causes = _validate_share(unavailable, f"{path}.maxUnavailable") + _validate_share(surge, f"{path}.maxSurge")
+    if _number(unavailable) == 0 and _number(surge) == 0:
+        causes.append(invalid_value(f"{path}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0"))
+    if isinstance(unavailable, str) and _number(unavailable) > 100:
+        causes.append(invalid_value(f"{path}.maxUnavailable", unavailable, "must not be greater than 100%"))
+    return causes
+
+
+def _validate_share(value: Any, path: str) -> list[Cause]:
+    """A number of Pods or a percentage."""
+    if isinstance(value, int):
+        return [invalid_value(path, value, _NOT_NEGATIVE)] if value < 0 else []
+    return [] if value.endswith("%") and value[:-1].isdigit() else [invalid_value(path, value, _PERCENT)]
+
+
+def _number(value: Any) -> int:
+    text = str(value).removesuffix("%")
+    return int(text) if text.lstrip("-").isdigit() else -1
+
