@@ -1,0 +1,332 @@
+"""The container runtime: Pod sandboxes and containers out of namespaces, overlays and the template's children.
+
+A sandbox is a set of namespaces that this process holds open, so it needs no process of its own. A container is the
+first process of its own process namespace: when it ends, everything it started ends. Which containers a Pod has, and
+when they start again, is left to the kubelet. Models containerd's CRI plugin (v2.1) and opencontainers/runc (v1.3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+from ..linux import ADMIN_PATH
+from ..network.kernel import KernelEngine, PodNetwork
+from .container_io import ContainerLog, OutputPump, pump, reader_of, set_terminal_size, writer_of
+from .rootfs import RootBuilder
+from .runtime import ContainerExited, ContainerSpec, ExitStatus, Process, Sandbox, SandboxSpec
+from .spawn import SpawnRequest
+from .template import Child, SpawnError, Template
+
+LAST_OUTPUT_SECONDS = 2.0
+"""How long a container's end waits for what is left in its pipes."""
+
+DEFAULT_TERMINAL = (80, 24)
+_START_FAILED = (
+    "failed to create containerd task: failed to create shim task: OCI runtime create failed: "
+    "runc create failed: unable to start container process: {}"
+)
+_EXEC_FAILED = (
+    'failed to exec in container: failed to start exec "{}": OCI runtime exec failed: '
+    "exec failed: unable to start container process: {}"
+)
+
+
+@dataclass
+class _Pod:
+    """A sandbox and its containers."""
+
+    id: str
+    spec: SandboxSpec
+    ip: str
+    own: PodNetwork | None
+    """None if the Pod uses its node's network."""
+    descriptors: dict[str, int]
+    containers: dict[str, _Container] = field(default_factory=dict)
+
+
+@dataclass
+class _Container:
+    """A container whose first process was started."""
+
+    id: str
+    pod: _Pod
+    spec: ContainerSpec
+    child: Child
+    log: ContainerLog
+    pumps: dict[str, OutputPump]
+    stdin: asyncio.StreamWriter | None
+    terminal: int = -1
+    ended: asyncio.Future[ExitStatus] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class _StartedProcess:
+    """A process of `exec`, with its own streams."""
+
+    def __init__(
+        self,
+        child: Child,
+        *,
+        stdin: asyncio.StreamWriter | None,
+        stdout: asyncio.StreamReader | None,
+        stderr: asyncio.StreamReader | None,
+        terminal: int = -1,
+    ) -> None:
+        self._child = child
+        self._terminal = terminal
+        self.pid = child.pid
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+        if terminal >= 0:
+            child.ended.add_done_callback(lambda _: os.close(terminal))
+
+    def resize(self, width: int, height: int) -> None:
+        """Sets the terminal's size; nothing if there is none any more."""
+        if self._terminal >= 0 and not self._child.ended.done():
+            set_terminal_size(self._terminal, width, height)
+
+    def kill(self, signal: int) -> None:
+        """Sends a signal; nothing if it has ended."""
+        self._child.kill(signal)
+
+    async def wait(self) -> ExitStatus:
+        """Waits until it has ended."""
+        return await self._child.wait()
+
+
+class _AttachedProcess:
+    """A container's first process, seen by one of possibly several that are attached."""
+
+    def __init__(self, container: _Container) -> None:
+        self._container = container
+        self.pid = container.child.pid
+        self.stdin = container.stdin
+        pumps = container.pumps
+        self.stdout = pumps["stdout"].attach()
+        self.stderr = pumps["stderr"].attach() if "stderr" in pumps else None
+
+    def resize(self, width: int, height: int) -> None:
+        """Sets the terminal's size; nothing if there is none any more."""
+        if self._container.terminal >= 0 and not self._container.child.ended.done():
+            set_terminal_size(self._container.terminal, width, height)
+
+    def kill(self, signal: int) -> None:
+        """Sends a signal; nothing if it has ended."""
+        self._container.child.kill(signal)
+
+    async def wait(self) -> ExitStatus:
+        """Waits until the container has ended and its last output was read."""
+        return await asyncio.shield(self._container.ended)
+
+
+class KernelRuntime:
+    """Implements `runtime.Runtime` on the kernel engine."""
+
+    def __init__(self, engine: KernelEngine, template: Template, roots: RootBuilder) -> None:
+        self._engine = engine
+        self._template = template
+        self._roots = roots
+        self._pods: dict[str, _Pod] = {}
+        self._containers: dict[str, _Container] = {}
+        self._listeners: list[asyncio.Queue[ContainerExited]] = []
+        self._watchers: set[asyncio.Task[None]] = set()
+
+    async def run_sandbox(self, spec: SandboxSpec) -> Sandbox:
+        """Makes the Pod's namespaces and its network. Raises RuntimeError with a sentence for the user."""
+        identity = secrets.token_hex(32)
+        if spec.host_network:
+            machine = self._engine.machine(spec.node)
+            pod = _Pod(identity, spec, machine.ip, None, {"net": machine.network, "uts": machine.uts})
+        else:
+            try:
+                own = self._engine.attach(spec.node, spec.hostname)
+            except Exception as error:
+                raise RuntimeError(f"failed to setup network for sandbox {identity!r}: {error}") from error
+            pod = _Pod(identity, spec, own.ip, own, {"net": own.network, "uts": own.uts, "ipc": own.ipc})
+        self._pods[identity] = pod
+        return Sandbox(identity, pod.ip, os.getpid())
+
+    async def stop_sandbox(self, sandbox_id: str) -> None:
+        """Ends every process of the Pod and gives its address back. Stopping twice does nothing."""
+        pod = self._pods.pop(sandbox_id, None)
+        if pod is None:
+            return
+        for container in pod.containers.values():
+            container.child.kill(signal.SIGKILL)
+        for container in pod.containers.values():
+            await asyncio.shield(container.ended)
+            del self._containers[container.id]
+        if pod.own is not None:
+            self._engine.detach(pod.own)
+
+    async def start_container(self, sandbox_id: str, spec: ContainerSpec) -> str:
+        """Starts a container and returns its id. Raises RuntimeError with a sentence for the user."""
+        pod = self._pods.get(sandbox_id)
+        if pod is None:
+            raise RuntimeError(f'sandbox container "{sandbox_id}" is not running')
+        identity = secrets.token_hex(32)
+        try:
+            container = await self._start(identity, pod, spec)
+        except (OSError, SpawnError) as error:
+            self._roots.remove(identity)
+            raise RuntimeError(_START_FAILED.format(error)) from error
+        if sandbox_id not in self._pods:
+            container.child.kill(signal.SIGKILL)  # Stopped meanwhile.
+        pod.containers[identity] = self._containers[identity] = container
+        watcher = asyncio.create_task(self._watch(container))
+        self._watchers.add(watcher)
+        watcher.add_done_callback(self._watchers.discard)
+        return identity
+
+    async def stop_container(self, container_id: str, grace_seconds: float) -> ExitStatus:
+        """SIGTERM, then SIGKILL after the grace period; returns how it ended."""
+        container = self._container(container_id)
+        container.child.kill(signal.SIGTERM)
+        try:
+            return await asyncio.wait_for(asyncio.shield(container.ended), grace_seconds)
+        except TimeoutError:
+            container.child.kill(signal.SIGKILL)
+        return await asyncio.shield(container.ended)
+
+    def kill_container(self, container_id: str, signal: int) -> None:
+        """Sends a signal to a container's first process."""
+        self._container(container_id).child.kill(signal)
+
+    async def exec(
+        self, container_id: str, argv: Sequence[str], *, tty: bool = False, stdin: bool = False
+    ) -> Process:
+        """Starts a further process in a container. Raises RuntimeError with a sentence for the user."""
+        container = self._container(container_id)
+        if container.child.ended.done():
+            raise RuntimeError(f"container {container_id} is not running")
+        request = SpawnRequest(
+            list(argv),
+            {"PATH": ADMIN_PATH, **container.spec.env, **({"TERM": "xterm"} if tty else {})},
+            working_dir=container.spec.working_dir or "/",
+            terminal=DEFAULT_TERMINAL if tty else None,
+        )
+        with _Streams(stdin=stdin, tty=tty) as streams:
+            try:
+                child = await self._template.spawn(request, {"container": container.child.pidfd, **streams.theirs})
+            except SpawnError as error:
+                raise RuntimeError(_EXEC_FAILED.format(secrets.token_hex(32), error)) from error
+            if tty:
+                return _StartedProcess(
+                    child, stdin=await writer_of(os.dup(child.handed)) if stdin else None,
+                    stdout=await reader_of(os.dup(child.handed)), stderr=None, terminal=child.handed,
+                )  # fmt: skip
+            return _StartedProcess(
+                child,
+                stdin=await writer_of(streams.take("stdin")) if stdin else None,
+                stdout=await reader_of(streams.take("stdout")),
+                stderr=await reader_of(streams.take("stderr")),
+            )
+
+    async def attach(self, container_id: str) -> Process:
+        """The container's first process with its streams: new output from now on."""
+        container = self._container(container_id)
+        if container.child.ended.done():
+            raise RuntimeError(f"container {container_id} is not running")
+        return _AttachedProcess(container)
+
+    async def dial(
+        self, sandbox_id: str, port: int, *, host: str = "127.0.0.1"
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A TCP connection made inside the Pod's network. Raises OSError."""
+        end = self._engine.socket_in(self._pods[sandbox_id].descriptors["net"])
+        end.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(end, (host, port))
+            return await asyncio.open_connection(sock=end)
+        except BaseException:
+            end.close()
+            raise
+
+    def exits(self) -> AsyncIterator[ContainerExited]:
+        """Every container's end, in order, from the time of the call."""
+        queue: asyncio.Queue[ContainerExited] = asyncio.Queue()
+        self._listeners.append(queue)
+        return self._follow(queue)
+
+    async def _follow(self, queue: asyncio.Queue[ContainerExited]) -> AsyncIterator[ContainerExited]:
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._listeners.remove(queue)
+
+    def _container(self, container_id: str) -> _Container:
+        container = self._containers.get(container_id)
+        if container is None:
+            raise RuntimeError(f'container "{container_id}" not found')
+        return container
+
+    async def _start(self, identity: str, pod: _Pod, spec: ContainerSpec) -> _Container:
+        root = self._roots.prepare(
+            identity, hostname=pod.spec.hostname, hosts=pod.spec.hosts, resolv_conf=pod.spec.resolv_conf,
+            files=spec.files, mounts=spec.mounts,
+        )  # fmt: skip
+        request = SpawnRequest(
+            list(spec.argv), dict(spec.env), builtin=spec.builtin, working_dir=spec.working_dir or "/",
+            root=root.as_dict(), new_processes=True, terminal=DEFAULT_TERMINAL if spec.tty else None,
+        )  # fmt: skip
+        with _Streams(stdin=spec.stdin, tty=spec.tty) as streams:
+            child = await self._template.spawn(request, {**pod.descriptors, **streams.theirs})
+            log = ContainerLog(spec.log_path)
+            if spec.tty:
+                terminal = child.handed
+                pumps = {"stdout": await pump(os.dup(terminal), "stdout", log)}
+                stdin = await writer_of(os.dup(terminal)) if spec.stdin else None
+                return _Container(identity, pod, spec, child, log, pumps, stdin, terminal)
+            pumps = {name: await pump(streams.take(name), name, log) for name in ("stdout", "stderr")}
+            stdin = await writer_of(streams.take("stdin")) if spec.stdin else None
+        return _Container(identity, pod, spec, child, log, pumps, stdin)
+
+    async def _watch(self, container: _Container) -> None:
+        """Sees to a container's end: its last output, its layer, and those who want to know."""
+        status = await container.child.wait()
+        await asyncio.wait([pump.ended for pump in container.pumps.values()], timeout=LAST_OUTPUT_SECONDS)
+        if container.stdin is not None:
+            container.stdin.close()
+        if container.terminal >= 0:
+            os.close(container.terminal)
+        self._roots.remove(container.id)
+        container.log.close()
+        container.ended.set_result(status)
+        event = ContainerExited(container.pod.id, container.id, status)
+        for queue in self._listeners:
+            queue.put_nowait(event)
+
+
+class _Streams:
+    """Pipes for a process that is about to start: their ends go with the request, ours are taken when it runs."""
+
+    def __init__(self, *, stdin: bool, tty: bool) -> None:
+        self.theirs: dict[str, int] = {}
+        self._ours: dict[str, int] = {}
+        if tty:
+            return
+        if stdin:
+            self.theirs["stdin"], self._ours["stdin"] = os.pipe()
+        else:
+            self.theirs["stdin"] = os.open(os.devnull, os.O_RDONLY)
+        for name in ("stdout", "stderr"):
+            self._ours[name], self.theirs[name] = os.pipe()
+
+    def take(self, name: str) -> int:
+        """Our end of a stream, now the caller's."""
+        return self._ours.pop(name)
+
+    def __enter__(self) -> _Streams:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for descriptor in (*self.theirs.values(), *self._ours.values()):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)

@@ -1,0 +1,367 @@
+"""The root folder of a container, a node or the outside machine: the host's programs, and a writable layer of its own.
+
+There are no image files to unpack. `/usr`, `/etc` and the like are overlays over the host's folders; everything else
+is new and empty, so the user's home, the cluster's state and the host's devices can't be seen. All of it lives on the
+sandbox's tmpfs: nothing that is written reaches the host.
+
+`RootBuilder` prepares the layer in the node process; `enter_root` mounts it in the process that will live there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .. import linux
+from ..linux import MountFlag
+from .runtime import Mount
+
+VISIBLE = ("usr", "etc", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "opt", "nix", "gnu")
+"""Folders of the host's root that hold programs and their settings. No other is seen."""
+
+EMPTY_FOLDERS = ("proc", "sys", "dev", "dev/pts", "root", "home", "srv", "mnt", "media", "run", "run/lock", "var",
+                 "var/cache", "var/lib", "var/log", "var/spool")  # fmt: skip
+OPEN_FOLDERS = ("tmp", "var/tmp", "dev/shm")
+"""Folders that everybody may write to (mode 1777)."""
+
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+DEVICE_LINKS = {
+    "fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2",
+    "ptmx": "pts/ptmx",
+}  # fmt: skip
+
+HIDDEN_ETC = ("shadow", "shadow-", "gshadow", "gshadow-", "sudoers")
+"""Files of /etc that are empty inside, even if the cluster's user may read them."""
+
+# Models the default masked and read-only paths of opencontainers/runc (v1.3): they matter where uid 0 is the host's.
+MASKED_PROC = ("kcore", "keys", "timer_list", "sched_debug")
+READ_ONLY_PROC = ("bus", "fs", "irq", "sysrq-trigger")
+
+_SKELETON_DEPTH = 2
+_HOST = ".host"
+_LARGEST_COPIED = 64 * 1024
+
+
+@dataclass(frozen=True)
+class RootPlan:
+    """What `enter_root` has to mount. Plain data: it travels to the template as JSON."""
+
+    root: str
+    overlays: list[tuple[str, str]] = field(default_factory=list)
+    """(folder in the root, mount options)"""
+    binds: list[tuple[str, str, bool]] = field(default_factory=list)
+    """(source, place in the root, read-only)"""
+    all_users: bool = False
+    network_settings: bool = False
+    """True if /proc/sys/net can be written (nodes)."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; `RootPlan(**data)` reads it back."""
+        return asdict(self)
+
+
+class RootBuilder:
+    """Prepares and removes the writable layers, each under its own id."""
+
+    def __init__(self, files: Path, *, all_users: bool, hidden: Sequence[Path] = (), overlays: bool = True) -> None:
+        """`files` is the sandbox's tmpfs; `hidden` are folders of the host that must not be seen."""
+        self._files = files
+        self._all_users = all_users
+        self._hidden = [Path(os.path.realpath(path)) for path in (Path.home(), *hidden)]
+        self._folders = files / "roots"
+        self._skeleton = files / "skeleton"
+        self._nothing = files / "nothing"
+        for folder in (self._folders, self._skeleton, self._nothing):
+            folder.mkdir()
+        self._links = {name: str(Path("/", name).readlink()) for name in VISIBLE if Path("/", name).is_symlink()}
+        self._tops = [name for name in VISIBLE if name not in self._links and Path("/", name).is_dir()]
+        self._overlaid: list[str] = []
+        if overlays:
+            self._overlaid = [name for name in self._tops if self._can_overlay(name)]
+        self._python = _python_folders()
+
+    def prepare(
+        self,
+        identity: str,
+        *,
+        hostname: str,
+        hosts: str = "",
+        resolv_conf: str = "",
+        files: Mapping[str, bytes] | None = None,
+        mounts: Sequence[Mount] = (),
+        network_settings: bool = False,
+    ) -> RootPlan:
+        """Makes a new layer with these files in it. Raises OSError."""
+        folder = self._folders / identity
+        root = folder / "root"
+        layer = _Layer(self, folder)
+        folder.mkdir()
+        _make_empty_folders(root)
+        for name, target in self._links.items():
+            (root / name).symlink_to(target.lstrip("/"))
+        for name in self._tops:
+            layer.add_top(name)
+        layer.write("/etc/hostname", f"{hostname}\n".encode())
+        layer.write("/etc/hosts", hosts.encode() or _plain_hosts(hostname))
+        layer.write("/etc/resolv.conf", resolv_conf.encode())
+        for path, content in (files or {}).items():
+            layer.write(path, content, executable=content.startswith(b"#!"))
+        for source in self._python:
+            layer.bind(str(source), str(source), read_only=True)
+        for path in self._hidden:
+            if path.parts[1] in self._tops and path.is_dir():
+                layer.bind(str(self._nothing), str(path), read_only=True)
+        for wanted in mounts:
+            layer.bind(str(wanted.source), wanted.path, read_only=wanted.read_only)
+        return RootPlan(str(root), layer.overlays, layer.binds, self._all_users, network_settings)
+
+    def remove(self, identity: str) -> None:
+        """Removes a layer; its processes have ended."""
+        shutil.rmtree(self._folders / identity, ignore_errors=True)
+
+    def _can_overlay(self, name: str) -> bool:
+        """Tries an overlay over a folder; the kernel refuses some, for example those with mounts below."""
+        self._make_skeleton(name)
+        trial = self._files / "trial"
+        for part in ("upper", "work", "merged"):
+            (trial / part).mkdir(parents=True, exist_ok=True)
+        merged = str(trial / "merged")
+        try:
+            linux.mount(
+                "overlay", merged, "overlay", options=self.overlay_options(name, trial / "upper", trial / "work")
+            )
+            linux.unmount(merged)
+        except OSError:
+            return False
+        finally:
+            shutil.rmtree(trial, ignore_errors=True)
+        return True
+
+    def overlay_options(self, name: str, upper: Path, work: Path) -> str:
+        """Mount options of the overlay over /`name`."""
+        return f"userxattr,lowerdir={self._skeleton / name}:/{name},upperdir={upper},workdir={work}"
+
+    def _make_skeleton(self, name: str) -> None:
+        """The upper folders of /`name` again, owned by the sandbox's root.
+
+        The host's folders belong to a user who does not exist inside, so nothing could be made in them otherwise.
+        """
+        skeleton = self._skeleton / name
+        for path in _folders(Path("/", name), _SKELETON_DEPTH):
+            (skeleton / path.relative_to(f"/{name}")).mkdir(exist_ok=True)
+        if name == "etc":
+            for entry in os.scandir("/etc"):
+                if entry.name not in HIDDEN_ETC and entry.is_file(follow_symlinks=False):
+                    _copy_small(Path(entry.path), skeleton / entry.name)
+            for hidden in HIDDEN_ETC:
+                (skeleton / hidden).touch(mode=0o600)
+
+    @property
+    def overlaid(self) -> Sequence[str]:
+        """The folders of the root that are overlays here; the others can be written to in places only."""
+        return self._overlaid
+
+    def is_top(self, name: str) -> bool:
+        """True if a folder of the root shows the host's."""
+        return name in self._tops
+
+    def is_linked(self, name: str) -> bool:
+        """True if a name in the root is a symbolic link on the host."""
+        return name in self._links
+
+
+class _Layer:
+    """One writable layer while it is being prepared."""
+
+    def __init__(self, builder: RootBuilder, folder: Path) -> None:
+        self._builder = builder
+        self._folder = folder
+        self._root = folder / "root"
+        self._opened: set[Path] = set()
+        self.overlays: list[tuple[str, str]] = []
+        self.binds: list[tuple[str, str, bool]] = []
+
+    def add_top(self, name: str) -> None:
+        """Shows /`name` of the host: as an overlay, or read-only."""
+        target = self._root / name
+        if name in self._builder.overlaid:
+            target.mkdir()
+            upper, work = self._folder / "upper" / name, self._folder / "work" / name
+            upper.mkdir(parents=True)
+            work.mkdir(parents=True)
+            self.overlays.append((str(target), self._builder.overlay_options(name, upper, work)))
+            return
+        shown = self._root / _HOST / name
+        shown.mkdir(parents=True)
+        self.binds.append((f"/{name}", str(shown), True))
+        target.symlink_to(f"{_HOST}/{name}")
+
+    def write(self, path: str, content: bytes, *, executable: bool = False) -> None:
+        """Writes a file of the layer."""
+        place = self._place(path)
+        if place.is_symlink():
+            place.unlink()
+        place.write_bytes(content)
+        place.chmod(0o755 if executable else 0o644)
+
+    def bind(self, source: str, path: str, *, read_only: bool) -> None:
+        """Shows a file or a folder at `path`."""
+        place = self._place(path)
+        if place.is_symlink():
+            place.unlink()
+        if Path(source).is_dir():
+            place.mkdir(exist_ok=True)
+        else:
+            place.touch()
+        self.binds.append((source, str(self._root / self._resolved(path)), read_only))
+
+    def _resolved(self, path: str) -> Path:
+        """`path` relative to the root, with the host's symbolic links followed up to the last name."""
+        clean = Path(os.path.normpath("/" + path.lstrip("/")))
+        if len(clean.parts) < 2:
+            raise OSError(f"{path} can't be replaced")
+        first = clean.parts[1]
+        if self._builder.is_top(first) or self._builder.is_linked(first):
+            clean = Path(os.path.realpath(clean.parent)) / clean.name
+        elif clean.parts[1:3] == ("var", "run"):
+            clean = Path("/run", *clean.parts[3:])
+        return clean.relative_to("/")
+
+    def _place(self, path: str) -> Path:
+        """Where in the layer the thing at `path` is made; its folder is there afterwards."""
+        relative = self._resolved(path)
+        top = relative.parts[0]
+        if top in self._builder.overlaid:
+            place = self._folder / "upper" / relative
+        else:
+            place = self._root / relative
+            if self._builder.is_top(top):
+                self._open_up(relative.parent)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return place
+
+    def _open_up(self, relative: Path) -> None:
+        """Makes a folder that shows the host's read-only into one of links to the host's entries."""
+        for folder in (*reversed(relative.parents[:-1]), relative):
+            if folder in self._opened:
+                continue
+            self._opened.add(folder)
+            here, there = self._root / folder, Path("/", folder)
+            if here.is_symlink():
+                here.unlink()
+            here.mkdir(exist_ok=True)
+            if not there.is_dir():
+                continue
+            for entry in os.scandir(there):
+                shown = Path(entry).readlink() if entry.is_symlink() else Path("/", _HOST, folder, entry.name)
+                if entry.name not in HIDDEN_ETC:
+                    (here / entry.name).symlink_to(shown)
+
+
+def enter_root(plan: RootPlan) -> None:
+    """Mounts the root and goes into it for good. Needs a mount namespace of one's own, and is in the process
+    and network namespaces that /proc and /sys are to show."""
+    root = plan.root
+    linux.bind(root, root)
+    for target, options in plan.overlays:
+        linux.mount("overlay", target, "overlay", options=options)
+    for source, target, read_only in plan.binds:
+        linux.bind(source, target, read_only=read_only)
+    _mount_devices(root, plan.all_users)
+    _mount_proc(root, plan)
+    _mount_sys(root)
+    linux.pivot_root(root)
+
+
+def _mount_devices(root: str, all_users: bool) -> None:
+    for name in DEVICES:
+        with contextlib.suppress(FileNotFoundError):
+            linux.bind(f"/dev/{name}", f"{root}/dev/{name}")
+    owner = ",gid=5" if all_users else ""  # The group tty, where it exists.
+    options = f"newinstance,ptmxmode=0666,mode=0620{owner}"
+    linux.mount("devpts", f"{root}/dev/pts", "devpts", MountFlag.NOSUID | MountFlag.NOEXEC, options)
+
+
+def _mount_proc(root: str, plan: RootPlan) -> None:
+    proc = f"{root}/proc"
+    try:
+        linux.mount("proc", proc, "proc", MountFlag.NOSUID | MountFlag.NODEV | MountFlag.NOEXEC)
+    except PermissionError:
+        linux.bind("/proc", proc)
+    linux.bind(f"{proc}/sys", f"{proc}/sys", read_only=True)
+    if plan.network_settings:
+        linux.bind("/proc/sys/net", f"{proc}/sys/net")
+    if not plan.all_users:
+        return
+    for name in READ_ONLY_PROC:
+        with contextlib.suppress(FileNotFoundError):
+            linux.bind(f"{proc}/{name}", f"{proc}/{name}", read_only=True)
+    for name in MASKED_PROC:
+        with contextlib.suppress(FileNotFoundError):
+            linux.bind("/dev/null", f"{proc}/{name}")
+
+
+def _mount_sys(root: str) -> None:
+    """The network namespace's own /sys where the kernel allows it, the host's otherwise."""
+    flags = MountFlag.NOSUID | MountFlag.NODEV | MountFlag.NOEXEC | MountFlag.READ_ONLY
+    try:
+        linux.mount("sysfs", f"{root}/sys", "sysfs", flags)
+    except PermissionError:
+        linux.bind("/sys", f"{root}/sys", read_only=True)
+
+
+def _make_empty_folders(root: Path) -> None:
+    root.mkdir()
+    for name in EMPTY_FOLDERS:
+        (root / name).mkdir()
+    for name in OPEN_FOLDERS:
+        (root / name).mkdir()
+        (root / name).chmod(0o1777)
+    (root / "root").chmod(0o700)
+    (root / "var/run").symlink_to("../run")
+    (root / "var/lock").symlink_to("../run/lock")
+    for name in DEVICES:
+        (root / "dev" / name).touch()
+    for name, target in DEVICE_LINKS.items():
+        (root / "dev" / name).symlink_to(target)
+
+
+def _python_folders() -> list[Path]:
+    """Where this Python and this package are, if the folders of programs don't show them already.
+
+    Programs of the image catalogue may import, and the image `python` runs this interpreter.
+    """
+    package = Path(__file__).resolve().parents[2]
+    wanted = [Path(os.path.realpath(path)) for path in (sys.base_prefix, sys.prefix, package)]
+    shown = [Path("/usr")]
+    for path in wanted:
+        if not any(path.is_relative_to(other) for other in shown):
+            shown.append(path)
+    return shown[1:]
+
+
+def _plain_hosts(hostname: str) -> bytes:
+    return f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{hostname}\n".encode()
+
+
+def _folders(top: Path, depth: int) -> Iterator[Path]:
+    """A folder and those below it, parents first, without following links; unreadable ones are left out."""
+    yield top
+    if depth == 0:
+        return
+    with contextlib.suppress(PermissionError), os.scandir(top) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _folders(Path(entry.path), depth - 1)
+
+
+def _copy_small(source: Path, target: Path) -> None:
+    with contextlib.suppress(PermissionError):
+        if source.stat().st_size <= _LARGEST_COPIED:
+            shutil.copy(source, target)

@@ -1,0 +1,144 @@
+"""Starts the commands of `servicelab node` and `servicelab outside`: the node process's side of `shell`.
+
+A node's root and host name last as long as the node process: what one command writes, the next one finds. A command
+is a process in the node's network; it ends when its client goes away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from pathlib import Path
+
+from . import linux, packets
+from .kubelet.rootfs import RootBuilder
+from .kubelet.spawn import SpawnRequest
+from .kubelet.template import Child, SpawnError, Template, receive_packet
+from .network.kernel import KernelEngine
+
+GRACE = 2.0
+"""Seconds a command has to end after its client has gone."""
+
+LOGIN_SHELL = ("/bin/bash", "-l")
+_ENVIRONMENT = {
+    "PATH": linux.ADMIN_PATH,
+    "HOME": "/root",
+    "USER": "root",
+    "LOGNAME": "root",
+    "SHELL": LOGIN_SHELL[0],
+    "TERM": "dumb",
+}
+
+
+class ShellServer:
+    """Listens on a Unix socket that only the cluster's user can open."""
+
+    def __init__(self, socket_path: Path, engine: KernelEngine, template: Template, roots: RootBuilder) -> None:
+        self._path = socket_path
+        self._engine = engine
+        self._template = template
+        self._roots = roots
+        self._mounted: dict[str, asyncio.Task[int]] = {}
+        self._clients: set[asyncio.Task[None]] = set()
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+
+    async def start(self) -> None:
+        """Begins to listen."""
+        self._path.unlink(missing_ok=True)
+        mask = os.umask(0o177)
+        try:
+            self._listener.bind(str(self._path))
+        finally:
+            os.umask(mask)
+        self._listener.listen(64)
+        asyncio.get_running_loop().add_reader(self._listener, self._accept)
+
+    def close(self) -> None:
+        """Stops listening; commands that run go on."""
+        asyncio.get_running_loop().remove_reader(self._listener)
+        self._listener.close()
+        self._path.unlink(missing_ok=True)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            end, _address = self._listener.accept()
+            end.setblocking(False)
+            client = asyncio.create_task(self._serve(end))
+            self._clients.add(client)
+            client.add_done_callback(self._clients.discard)
+
+    async def _serve(self, end: socket.socket) -> None:
+        with end, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            packet = await receive_packet(end)
+            if packet is None:
+                return
+            message, streams = packet
+            try:
+                child = await self._start(message, streams)
+            except (SpawnError, OSError) as error:
+                packets.send(end, {"error": str(error)})
+                return
+            finally:
+                for stream in streams:
+                    os.close(stream)
+            await self._attend(end, child)
+
+    async def _start(self, message: packets.Message, streams: list[int]) -> Child:
+        place = message["place"]
+        if place not in self._engine.places():
+            raise SpawnError(f"there is no machine {place!r}; there are: {', '.join(self._engine.places())}")
+        size = message["terminal"]
+        request = SpawnRequest(
+            message["argv"] or list(LOGIN_SHELL),
+            {**_ENVIRONMENT, **message["environment"], **self._engine.shell_environment(place)},
+            working_dir="/root",
+            rights="node",
+            terminal=tuple(size) if size else None,
+        )
+        machine = self._engine.machine(place)
+        named = {} if size else dict(zip(("stdin", "stdout", "stderr"), streams, strict=True))
+        joined = {"net": machine.network, "uts": machine.uts, "mnt": await self._root_of(place)}
+        return await self._template.spawn(request, named | joined)
+
+    async def _root_of(self, place: str) -> int:
+        """A descriptor of the mount namespace of a place, made when it is first needed."""
+        if place not in self._mounted:
+            self._mounted[place] = asyncio.create_task(self._mount(place))
+        return await asyncio.shield(self._mounted[place])
+
+    async def _mount(self, place: str) -> int:
+        machine = self._engine.machine(place)
+        root = self._roots.prepare(f"machine-{place}", hostname=place, network_settings=True)
+        return await self._template.hold(root.as_dict(), {"net": machine.network, "uts": machine.uts})
+
+    async def _attend(self, end: socket.socket, child: Child) -> None:
+        """Tells the client what happens, and the command when the client wants something or has gone."""
+        packets.send(end, {"started": True}, [child.handed] if child.handed >= 0 else [])
+        if child.handed >= 0:
+            os.close(child.handed)
+        requests = asyncio.create_task(self._obey(end, child))
+        ended = asyncio.create_task(child.wait())
+        try:
+            await asyncio.wait((requests, ended), return_when=asyncio.FIRST_COMPLETED)
+            if not ended.done():
+                await self._end(child)
+            packets.send(end, {"exit": (await ended).exit_code})
+        finally:
+            requests.cancel()
+            ended.cancel()
+
+    async def _obey(self, end: socket.socket, child: Child) -> None:
+        """Passes signals on until the client goes away."""
+        while (packet := await receive_packet(end)) is not None:
+            child.kill_group(packet[0]["signal"])
+
+    async def _end(self, child: Child) -> None:
+        for signum in (signal.SIGHUP, signal.SIGTERM, signal.SIGCONT):
+            child.kill_group(signum)
+        try:
+            await asyncio.wait_for(child.wait(), GRACE)
+        except TimeoutError:
+            child.kill_group(signal.SIGKILL)
