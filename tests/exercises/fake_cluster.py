@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from lab_helpers.clusters.base import Capabilities
+from lab_helpers.clusters.base import Capabilities, CommandResult
 from lab_helpers.exercises.workspace import Workspace
 
 Obj = dict[str, Any]
@@ -27,8 +27,12 @@ class FakeCluster:
     name, kind = "fake", "fake"
     capabilities = Capabilities()
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, folder: Path) -> None:
         self.url = url
+        self.kubeconfig = folder / "kubeconfig"
+        self.environment = {"KUBECONFIG": str(self.kubeconfig)}
+        self.changed = threading.Condition()
+        self.namespace_labels: dict[str, str] | None = None
         self.objects: dict[str, list[Obj]] = {}
         self.rules = ""
         self.answers: dict[str, tuple[int, int]] = {}
@@ -41,6 +45,21 @@ class FakeCluster:
 
     def nodes(self) -> list[str]:
         return ["node-0"]
+
+    def kubectl(self, *args: str, input: str | None = None, timeout: float | None = 60) -> CommandResult:
+        """Knows one namespace, and the kubeconfig."""
+        if args[0] == "config":
+            return CommandResult(args, 0, json.dumps({"contexts": [{"name": "fake", "context": {"cluster": "f"}}]}), "")
+        if args[0] == "create":
+            self.namespace_labels = json.loads(input or "{}")["metadata"]["labels"]
+        if args[0] == "get" and self.namespace_labels is None:
+            return CommandResult(args, 1, "", "not found")
+        return CommandResult(args, 0, json.dumps({"metadata": {"labels": self.namespace_labels}}), "")
+
+    def tell_watches(self) -> None:
+        """Sends an event to everybody who watches."""
+        with self.changed:
+            self.changed.notify_all()
 
     def iptables_save(self, node: str | None = None) -> str:
         return self.rules
@@ -58,6 +77,13 @@ def fake_workspace(folder: Path) -> Iterator[Workspace]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if "watch=" in self.path:
+                self.send_response(200)
+                self.end_headers()
+                with cluster.changed:
+                    if cluster.changed.wait(5):
+                        self.wfile.write(b'{"type": "MODIFIED"}\n')
+                return
             resource = self.path.partition("?")[0].rsplit("/", 1)[-1]
             body = json.dumps({"items": cluster.objects.get(resource, [])}).encode()
             self.send_response(200)
@@ -69,7 +95,7 @@ def fake_workspace(folder: Path) -> Iterator[Workspace]:
             """Says nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    cluster = FakeCluster(f"http://127.0.0.1:{server.server_port}")
+    cluster = FakeCluster(f"http://127.0.0.1:{server.server_port}", folder)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield Workspace(cluster, "lab-02", folder)  # type: ignore[arg-type]
