@@ -12,7 +12,7 @@ from ..api.status import StatusError
 from ..client import Client, EventType
 from ..clock import Clock
 from ..informer import Controller, SharedInformers
-from ..objects import Obj, copy, is_deleting, labels_of, matches_labels, name_of, namespace_of, split_key
+from ..objects import Obj, copy, is_deleting, key_of, labels_of, matches_labels, name_of, namespace_of, split_key
 from .pods import is_ready
 from .service_backends import (
     HEADLESS_LABEL,
@@ -53,8 +53,7 @@ class EndpointsController(Controller):
         service = self._services.get(key)
         current = self._endpoints.get(key)
         if service is None:
-            # What a learner wrote by hand for a Service without a selector is not ours to delete.
-            if current is not None and labels_of(current).get(MANAGED_BY) == CONTROLLER:
+            if current is not None:
                 await self._delete(key)
             return
         if not selects_pods(service):
@@ -115,7 +114,10 @@ class EndpointsController(Controller):
         self.enqueue(new or old or {})
 
     def _on_endpoints(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
-        self.enqueue(new or old or {})
+        endpoints = new or old or {}
+        # Endpoints written by hand may come before their Service; they go when that goes.
+        if self._services.get(key_of(endpoints)) is not None or labels_of(endpoints).get(MANAGED_BY) == CONTROLLER:
+            self.enqueue(endpoints)
 
     def _on_pod(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
         if new is not None and old is not None and not touches_endpoints(old, new):
