@@ -17,6 +17,7 @@ from .model import Chain, Condition, Counters, Match, Option, Rule, Ruleset, Tab
 
 MAX_TEXT = 64 * 1024 * 1024
 MAX_LINE = 64 * 1024
+_MOST_SHOWN = 200
 
 _CHAIN_LINE = re.compile(r":(\S+) (\S+)(?: \[(\d{1,20}):(\d{1,20})\])?\s*")
 _RULE_COUNTERS = re.compile(r"\[(\d{1,20}):(\d{1,20})\]\s+")
@@ -87,11 +88,14 @@ def with_line(number: int, line: str, read: Callable[[str], None]) -> None:
     try:
         read(line)
     except InvalidInput as error:
-        shown = line if len(line) <= 200 else line[:200] + "..."
         raise InvalidInput(
-            f"Line {number} of the rules can't be read: {error.message}: {shown!r}",
+            f"Line {number} of the rules can't be read: {_shortened(error.message)}: {_shortened(line)!r}",
             hint="The text has to be the output of iptables-save.",
         ) from None
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "..."
 
 
 def tokenize(line: str) -> list[Token]:
