@@ -1,0 +1,58 @@
+"""Which controllers there are, and the name under which each writes its events.
+
+Models cmd/kube-controller-manager/app/controllermanager.go (v1.36).
+"""
+
+from __future__ import annotations
+
+from ..client import Client
+from ..clock import Clock
+from ..config import ClusterConfig
+from ..informer import Controller, SharedInformers
+from ..pki import Pki
+from ..scheduler import NAME as SCHEDULER
+from ..scheduler import Scheduler
+from .deployment import DeploymentController
+from .endpoints import EndpointsController
+from .endpointslice import EndpointSliceController
+from .endpointslice_mirroring import EndpointSliceMirroringController
+from .event_ttl import EventTTLController
+from .events import EventRecorder
+from .garbage_collector import GarbageCollector
+from .load_balancer import LoadBalancerController
+from .namespace import NamespaceController
+from .node_lifecycle import NodeLifecycleController
+from .pod_gc import PodGarbageCollector
+from .replicaset import ReplicaSetController
+from .replicationcontroller import ReplicationControllerController
+from .serviceaccount import RootCAPublisher, ServiceAccountController
+
+
+def new_controllers(
+    client: Client, informers: SharedInformers, config: ClusterConfig, clock: Clock
+) -> list[Controller]:
+    """All of them, not yet running."""
+
+    def recorder(component: str) -> EventRecorder:
+        return EventRecorder(client, component, clock=clock)
+
+    controllers: list[Controller] = [
+        Scheduler(client, informers, recorder(SCHEDULER), clock),
+        EndpointSliceController(client, informers, clock),
+        EndpointsController(client, informers, clock),
+        EndpointSliceMirroringController(client, informers, clock),
+        ReplicaSetController(client, informers, recorder("replicaset-controller"), clock),
+        ReplicationControllerController(client, informers, recorder("replication-controller"), clock),
+        DeploymentController(client, informers, recorder("deployment-controller"), clock),
+        NodeLifecycleController(client, informers, recorder("node-controller"), clock),
+        PodGarbageCollector(client, informers, clock),
+        LoadBalancerController(client, informers, recorder("service-controller"), config.node_cidr, clock),
+        ServiceAccountController(client, informers, clock),
+        NamespaceController(client, informers, clock),
+        GarbageCollector(client, informers, clock),
+        EventTTLController(client, informers, clock),
+    ]
+    certificate = Pki(config.pki_dir).ca_certificate
+    if certificate.exists():
+        controllers.append(RootCAPublisher(client, informers, certificate.read_text(), clock))
+    return controllers
