@@ -101,7 +101,7 @@ def canonical(obj: Obj, type_name: TypeName) -> Obj:
 
 
 def empty(type_name: TypeName) -> Obj:
-    """The object of which nobody has set anything, as Go writes it: structs by value, and null where a key always is."""
+    """The object nobody has set anything of, as Go writes it: structs by value, null where the key is always there."""
     return {
         name: empty(field.type) if field.by_value and field.is_struct else _zero(field)
         for name, field in schema.fields(type_name).items()

@@ -129,7 +129,7 @@ def test_all_strict_errors_are_listed():
         (
             {"creationTimestamp": 1},
             "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.creationTimestamp of type string",
-        ),  # noqa: E501
+        ),
     ],
 )
 def test_times_must_be_times(metadata, sentence):
