@@ -1,5 +1,5 @@
 """What the runtime is told to start: a container's command, variables, files and mounts, put together from the Pod,
-the image, and what the cluster adds.
+the image, and what the cluster adds. Where its output goes is left to the caller.
 
 Models pkg/kubelet/kuberuntime/kuberuntime_container.go generateContainerConfig (v1.36).
 """
@@ -7,7 +7,6 @@ Models pkg/kubelet/kuberuntime/kuberuntime_container.go generateContainerConfig 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from ..objects import Obj
 from .environment import Configs, expand, make_environment
@@ -27,7 +26,6 @@ async def make_container_spec(
     volumes: Volumes,
     facts: PodFacts,
     cluster_domain: str,
-    log_path: Path,
 ) -> ContainerSpec:
     """Everything about a container. Raises CreateContainerConfigError."""
     image_env = {**image.env, "HOSTNAME": hostname_of(pod)}
@@ -51,5 +49,4 @@ async def make_container_spec(
         mounts=volumes.mounts(pod, container, env),
         tty=bool(container.get("tty")),
         stdin=bool(container.get("stdin")),
-        log_path=log_path,
     )

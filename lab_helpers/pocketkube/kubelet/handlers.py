@@ -106,8 +106,9 @@ class Target:
         writer.close()
 
     async def _dial(self, port: int, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host = address.rpartition(":")[0]
         try:
-            return await self.runtime.dial(self.sandbox_id, port)
+            return await self.runtime.dial(self.sandbox_id, port, host=host)
         except ConnectionRefusedError:
             raise ConnectionError(f"dial tcp {address}: connect: connection refused") from None
         except (OSError, RuntimeError) as error:

@@ -26,6 +26,9 @@ from .runtime import Runtime
 
 log = logging.getLogger(__name__)
 
+LOG_CHECK_SECONDS = 10.0
+"""Seconds between two looks at the sizes of the container logs (containerLogMonitorInterval)."""
+
 
 class Kubelet:
     """The kubelet of one node."""
@@ -103,6 +106,7 @@ class Kubelet:
                 )
                 self.registered.set()
                 group.create_task(self._registration.run(), name="heartbeat")
+                group.create_task(self._rotate_logs(), name="log rotation")
                 await self._services.synced.wait()
                 self._pods.add_handler(self._pod_changed)
                 group.create_task(self._pods.run(), name="kubelet's pods")
@@ -138,6 +142,12 @@ class Kubelet:
             self._finished.add(uid)
         if not task.cancelled() and (error := task.exception()) is not None and worker is not None:
             log.error("pod %s/%s is lost", namespace_of(worker.pod), name_of(worker.pod), exc_info=error)
+
+    async def _rotate_logs(self) -> None:
+        while True:
+            await self._node.clock.sleep(LOG_CHECK_SECONDS)
+            for worker in self._workers.values():
+                worker.rotate_logs()
 
     async def _follow_exits(self) -> None:
         async for exited in self._node.runtime.exits():

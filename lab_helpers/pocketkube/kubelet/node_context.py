@@ -33,7 +33,7 @@ class NodeContext:
     configs: WatchedConfigs
     services: Informer
     root: Path
-    """Folder for volumes and container logs, in the node process's own file systems."""
+    """Folder for volumes, in a file system of the node process that containers can be shown parts of."""
 
     def pod_dir(self, pod: Obj) -> Path:
         """Where the volumes of a Pod are made."""
@@ -41,7 +41,7 @@ class NodeContext:
 
     def log_dir(self, pod: Obj) -> Path:
         """Where the logs of a Pod's containers are. Models /var/log/pods."""
-        return self.root / "logs" / f"{namespace_of(pod)}_{name_of(pod)}_{uid_of(pod)}"
+        return self.config.log_dir / "pods" / f"{namespace_of(pod)}_{name_of(pod)}_{uid_of(pod)}"
 
     async def token(self, pod: Obj, audience: str, expiration_seconds: int) -> str:
         """A token for the Pod's ServiceAccount, bound to the Pod; implements `volumes.Tokens`."""

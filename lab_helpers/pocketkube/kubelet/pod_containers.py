@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..clock import format_rfc3339
@@ -22,9 +24,11 @@ from .container_spec import make_container_spec
 from .environment import CreateContainerConfigError
 from .handlers import HandlerFailed, Target
 from .image_manager import ImageError
+from .logs import rotate_log
 from .node_context import NodeContext
 from .probes import ProbeKind, Prober
 from .runtime import ContainerSpec, ExitStatus
+from .termination import termination_message, termination_mount
 from .volumes import Volumes
 
 if TYPE_CHECKING:
@@ -159,11 +163,8 @@ class PodContainers:
         image = self._node.images.ensure(pod, container, events)
         record.image, record.image_id = str(image.reference), image.id
         record.wanted_image = container["image"]
-        runs = record.restart_count + (1 if record.ended is not None else 0)
-        log_path = self._node.log_dir(pod) / record.name / f"{runs}.log"
-        log_path.parent.mkdir(parents=True, exist_ok=True)
-        (log_path.parent / f"{runs - 2}.log").unlink(missing_ok=True)
-        return await make_container_spec(
+        run = record.restart_count + (1 if record.ended is not None else 0)
+        spec = await make_container_spec(
             pod,
             container,
             image,
@@ -172,8 +173,20 @@ class PodContainers:
             self._volumes,
             self._worker.facts,
             self._node.config.cluster_domain,
-            log_path,
         )
+        return replace(
+            spec,
+            mounts=[*spec.mounts, termination_mount(container, self._node.pod_dir(pod))],
+            log_path=self._new_log(record, run),
+        )
+
+    def _new_log(self, record: ContainerRecord, run: int) -> Path:
+        """Where this run's output goes. Those of the run before it stay, older ones do not."""
+        folder = self._node.log_dir(self._worker.pod) / record.name
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob(f"{run - 2}.log*"):
+            old.unlink()
+        return folder / f"{run}.log"
 
     async def _launch(
         self, record: ContainerRecord, container: Obj, spec: ContainerSpec, events: ContainerEvents
@@ -293,9 +306,17 @@ class PodContainers:
     def _ended(self, record: ContainerRecord, status: ExitStatus) -> None:
         if not record.running:
             return
+        pod = self._worker.pod
         self._stop_probing(record)
         record.ended_at = status.finished_at or self._clock.now()
-        record.end(status.exit_code, reason_of(status), format_rfc3339(record.ended_at))
+        record.end(
+            status.exit_code,
+            reason_of(status),
+            format_rfc3339(record.ended_at),
+            message=termination_message(
+                self._spec_of(record), self._node.pod_dir(pod), self._log_path(record), status.exit_code
+            ),
+        )
         if record.kind == "init" and record.succeeded:
             self._completed_init.add(record.name)
         self._worker.publish()
@@ -373,6 +394,15 @@ class PodContainers:
         return task
 
     # Small things.
+
+    def _log_path(self, record: ContainerRecord) -> Path:
+        return self._node.log_dir(self._worker.pod) / record.name / f"{record.restart_count}.log"
+
+    def rotate_logs(self) -> None:
+        """Begins anew those logs that have grown too large."""
+        for record in self._worker.records.values():
+            if record.running:
+                rotate_log(self._log_path(record))
 
     def _spec_of(self, record: ContainerRecord) -> Obj:
         return next(spec for _, spec in containers_of(self._worker.pod) if spec["name"] == record.name)

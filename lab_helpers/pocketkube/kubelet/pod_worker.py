@@ -9,7 +9,6 @@ Models pkg/kubelet/pod_workers.go, kubelet.go (SyncPod, SyncTerminatingPod) and 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import shutil
 from typing import Literal
@@ -91,6 +90,10 @@ class PodWorker:
     def container_exited(self, exited: ContainerExited) -> None:
         """A container of this Pod's sandbox has ended."""
         self._containers.exited(exited.container_id, exited.status)
+
+    def rotate_logs(self) -> None:
+        """Begins anew those container logs that have grown too large."""
+        self._containers.rotate_logs()
 
     def wake(self) -> None:
         """Asks for a look at the Pod."""
@@ -277,9 +280,7 @@ class PodWorker:
             self.sandbox = None
         self.facts.has_sandbox = False
         self._configs.release()
-        self._volumes.remove()
-        with contextlib.suppress(OSError):
-            self._node.pod_dir(self.pod).rmdir()
+        shutil.rmtree(self._node.pod_dir(self.pod), ignore_errors=True)
         self.publish()
 
     def _end_soon(self) -> None:

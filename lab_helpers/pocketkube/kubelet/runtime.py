@@ -158,8 +158,10 @@ class Runtime(Protocol):
         """The container's first process with its streams: new output from now on."""
         ...
 
-    async def dial(self, sandbox_id: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A TCP connection to 127.0.0.1:`port` inside the Pod (port-forward, probes)."""
+    async def dial(
+        self, sandbox_id: str, port: int, *, host: str = "127.0.0.1"
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A TCP connection made inside the Pod's network: to itself (port-forward), or to its address (probes)."""
         ...
 
     def exits(self) -> AsyncIterator[ContainerExited]:

@@ -8,7 +8,6 @@ Models pkg/volume (v1.36).
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -67,10 +66,6 @@ class Volumes:
             )
             mounts.append(Mount(source, mount["mountPath"], read_only=read_only))
         return mounts
-
-    def remove(self) -> None:
-        """Removes everything that was made."""
-        shutil.rmtree(self._root, ignore_errors=True)
 
     def _path_of(self, volume: Obj) -> Path:
         if "hostPath" in volume:

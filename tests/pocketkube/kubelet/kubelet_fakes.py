@@ -194,7 +194,9 @@ class FakeRuntime:
     async def attach(self, container_id: str) -> Process:
         return FakeProcess(0)
 
-    async def dial(self, sandbox_id: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def dial(
+        self, sandbox_id: str, port: int, *, host: str = "127.0.0.1"
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if port not in self.listening:
             raise ConnectionRefusedError
         reader = asyncio.StreamReader()

@@ -1,0 +1,180 @@
+"""The kubelets' own HTTP server: exec, attach, port-forward and logs of the Pods of all nodes of one node process.
+
+It listens on a Unix socket with the paths of the real kubelet; the API server forwards its clients to it.
+How streams are spoken is left to `streams/`, how logs are read to `logs.py`.
+Models pkg/kubelet/server/server.go (v1.36).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiohttp import web
+
+from ..clock import Clock
+from ..objects import Obj, name_of
+from .container_record import ContainerRecord, containers_of
+from .kubelet import Kubelet
+from .logs import InvalidLogOptions, LogOptions, LogReader, follow
+from .pod_worker import PodWorker
+from .runtime import Process, Runtime
+from .streams.remote_command import StreamOptions, failure_status, open_channels, send_status, serve_process
+
+
+class KubeletServer:
+    """Serves while it is entered as a context."""
+
+    def __init__(self, socket: Path, kubelets: Sequence[Kubelet], runtime: Runtime, clock: Clock | None = None) -> None:
+        self._socket = socket
+        self._kubelets = kubelets
+        self._runtime = runtime
+        self._clock = clock or Clock()
+        self._runner = web.AppRunner(
+            self._application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+        )
+
+    async def __aenter__(self) -> KubeletServer:
+        await self._runner.setup()
+        self._socket.unlink(missing_ok=True)
+        await web.UnixSite(self._runner, str(self._socket)).start()
+        self._socket.chmod(0o600)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+        self._socket.unlink(missing_ok=True)
+
+    def _application(self) -> web.Application:
+        application = web.Application()
+        container = "/{namespace}/{pod}/{container}"
+        for method in ("GET", "POST"):
+            application.router.add_route(method, f"/exec{container}", self._exec)
+            application.router.add_route(method, f"/attach{container}", self._attach)
+        application.router.add_get(f"/containerLogs{container}", self._logs)
+        application.router.add_get("/healthz", self._healthz)
+        application.router.add_get("/pods", self._pods)
+        return application
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok")
+
+    async def _pods(self, _: web.Request) -> web.Response:
+        pods = [pod for kubelet in self._kubelets for pod in kubelet.pods()]
+        return web.json_response({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": pods})
+
+    async def _exec(self, request: web.Request) -> web.StreamResponse:
+        _, _, record = self._running(request)
+        options = _stream_options(request)
+        command = request.query.getall("command", [])
+        if not command:
+            raise web.HTTPBadRequest(text="you must specify at least 1 command for the container")
+        _require_websocket(request)
+        socket = await open_channels(request)
+        try:
+            process = await self._runtime.exec(record.container_id, command, tty=options.tty, stdin=options.stdin)
+        except RuntimeError as error:
+            await send_status(socket, failure_status(f"error executing command in container: {error}"))
+            return socket
+        await serve_process(socket, process, options, owns=True)
+        return socket
+
+    async def _attach(self, request: web.Request) -> web.StreamResponse:
+        _, worker, record = self._running(request)
+        container = next(spec for _, spec in containers_of(worker.pod) if spec["name"] == record.name)
+        options = _stream_options(request)
+        _require_websocket(request)
+        socket = await open_channels(request)
+        try:
+            process = await self._runtime.attach(record.container_id)
+        except RuntimeError as error:
+            await send_status(socket, failure_status(f"error attaching to container: {error}"))
+            return socket
+        await serve_process(socket, process, options, owns=False, close_stdin=bool(container.get("stdinOnce")))
+        return socket
+
+    async def _logs(self, request: web.Request) -> web.StreamResponse:
+        kubelet, worker, record = self._find(request)
+        try:
+            options = LogOptions.from_query(request.query, self._clock.now())
+        except InvalidLogOptions as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        path = _log_path(kubelet.log_dir(worker), name_of(worker.pod), record, previous=options.previous)
+        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+        reader = LogReader(path, options)
+        await response.prepare(request)
+        async for text in follow(reader, await self._bell(record, options)):
+            if text:
+                await response.write(text)
+        return response
+
+    async def _bell(self, record: ContainerRecord, options: LogOptions) -> Process | None:
+        """What rings when a followed container has written something."""
+        if not options.follow or options.previous or not record.running:
+            return None
+        with contextlib.suppress(RuntimeError):  # it has ended this very moment
+            return await self._runtime.attach(record.container_id)
+        return None
+
+    def _find(self, request: web.Request) -> tuple[Kubelet, PodWorker, ContainerRecord]:
+        namespace, name, container = (request.match_info[key] for key in ("namespace", "pod", "container"))
+        kubelet, worker = self._find_pod(namespace, name)
+        record = worker.records.get(container)
+        if record is None:
+            raise web.HTTPNotFound(text=f'container "{container}" not found in pod "{name}_{namespace}"')
+        return kubelet, worker, record
+
+    def _find_pod(self, namespace: str, name: str) -> tuple[Kubelet, PodWorker]:
+        for kubelet in self._kubelets:
+            worker = kubelet.worker(namespace, name)
+            if worker is not None:
+                return kubelet, worker
+        raise web.HTTPNotFound(text=f'pod "{name}_{namespace}" not found')
+
+    def _running(self, request: web.Request) -> tuple[Kubelet, PodWorker, ContainerRecord]:
+        kubelet, worker, record = self._find(request)
+        if not record.running:
+            # Models GenericRuntime's container lookup: there is nothing to exec in.
+            raise web.HTTPInternalServerError(text=f'container not found ("{record.name}")')
+        return kubelet, worker, record
+
+
+def _log_path(folder: Path, pod_name: str, record: ContainerRecord, *, previous: bool) -> Path:
+    """The log of a container's current or last run. Models kubelet_pods.go validateContainerLogStatus."""
+    waiting: Obj | None = record.state.get("waiting")
+    last = record.last_state.get("terminated")
+    if previous:
+        if last is None:
+            raise web.HTTPBadRequest(
+                text=f'previous terminated container "{record.name}" in pod "{pod_name}" not found'
+            )
+        run = record.restart_count if waiting is not None else record.restart_count - 1
+        return folder / record.name / f"{run}.log"
+    if last is None and (waiting is not None or not record.state):
+        reason = (waiting or {}).get("reason", "ContainerCreating")
+        why = {
+            "ErrImagePull": "image can't be pulled",
+            "ImagePullBackOff": "trying and failing to pull image",
+        }.get(reason, reason)
+        raise web.HTTPBadRequest(text=f'container "{record.name}" in pod "{pod_name}" is waiting to start: {why}')
+    return folder / record.name / f"{record.restart_count}.log"
+
+
+def _stream_options(request: web.Request) -> StreamOptions:
+    options = StreamOptions(
+        stdin=request.query.get("input") == "1",
+        stdout=request.query.get("output") == "1",
+        stderr=request.query.get("error") == "1",
+        tty=request.query.get("tty") == "1",
+    )
+    if not (options.stdin or options.stdout or options.stderr):
+        raise web.HTTPBadRequest(text="you must specify at least 1 of stdin, stdout, stderr")
+    return options
+
+
+def _require_websocket(request: web.Request) -> None:
+    if request.headers.get("Upgrade", "").lower() != "websocket":
+        raise web.HTTPBadRequest(
+            text="this kubelet speaks exec and attach over WebSockets (kubectl 1.29 and newer), not over SPDY"
+        )
