@@ -1,0 +1,199 @@
+"""The node process: the small machine inside which the nodes of one cluster and all their Pods live.
+
+It enters a sandbox of namespaces of its own, starts the template process and the network, and runs for every node a
+kubelet and kube-proxy. It reports `ready` when the cluster can be used. When it ends, everything in it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import signal
+import socket
+import struct
+import time
+from dataclasses import dataclass
+
+from dnslib import RCODE, DNSRecord
+
+from ..errors import StartFailed
+from . import sandbox
+from .clock import Clock
+from .config import ClusterConfig
+from .controllers.events import EventRecorder
+from .handover import hand_over
+from .host_probe import require_kernel_engine
+from .http_client import HttpClient
+from .informer import SharedInformers
+from .kubelet.container_runtime import KernelRuntime
+from .kubelet.kubelet import Kubelet
+from .kubelet.rootfs import RootBuilder
+from .kubelet.server import KubeletServer
+from .kubelet.template import Template
+from .network.kernel import KernelEngine
+from .proxy.proxier import Proxier
+from .report import Report
+from .shell_server import ShellServer
+from .state import StateDir
+
+PRELOADED = (
+    "lab_helpers.pocketkube.dns",
+    "lab_helpers.pocketkube.kubelet.programs.httpd",
+    "lab_helpers.pocketkube.kubelet.programs.nginx",
+    "lab_helpers.pocketkube.kubelet.programs.whoami",
+)
+"""Programs of images, imported by the template so that a container of theirs starts in milliseconds."""
+
+READY_DEADLINE = 30.0
+ASK_AGAIN = 0.01
+"""Seconds between two questions to the cluster's DNS while the cluster starts."""
+
+log = logging.getLogger("node")
+
+for _module in PRELOADED:
+    importlib.import_module(_module)
+
+
+def run(config: ClusterConfig, report: Report) -> None:
+    """Runs until SIGTERM; called in a forked child with one thread, and does not return in that process."""
+    began = time.monotonic()
+    probe = require_kernel_engine()
+    inside = sandbox.enter(config.state_dir / "sandbox")
+    template = Template.start(inside.files, PRELOADED)
+    roots = RootBuilder(inside.files, all_users=inside.all_users, hidden=[config.state_dir.parent])
+    report.step("node's namespaces")
+    asyncio.run(NodeProcess(config, report, template, roots, probe.iptables or "", began).run())
+
+
+@dataclass(frozen=True)
+class NodeProcess:
+    """What the parts of this process share."""
+
+    config: ClusterConfig
+    report: Report
+    template: Template
+    roots: RootBuilder
+    restore_program: str
+    began: float
+    """When it was started, in seconds of the monotonic clock."""
+
+    async def run(self) -> None:
+        """Works until SIGTERM; raises what no part could handle, so that the supervisor starts a new process."""
+        ended = asyncio.Event()
+        for received in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(received, ended.set)
+        engine = await KernelEngine.create(self.config, self.template, self.restore_program)
+        self.report.step("network")
+        work = asyncio.create_task(self._work(engine))
+        asked = asyncio.create_task(ended.wait())
+        await asyncio.wait([asked, work], return_when=asyncio.FIRST_COMPLETED)
+        if asked.done():
+            work.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await work
+            return
+        await work
+
+    async def _work(self, engine: KernelEngine) -> None:
+        """Everything that runs on the nodes, until cancelled."""
+        config, clock = self.config, Clock()
+        client = HttpClient(config.api_socket)
+        runtime = KernelRuntime(engine, self.template, self.roots)
+        informers = SharedInformers(client, clock)
+        names = [(config.node_name(index), config.node_ip(index)) for index in range(config.nodes)]
+        proxiers = [Proxier(client, engine, name, ip, config, clock, informers=informers) for name, ip in names]
+        kubelets = [
+            Kubelet(
+                client,
+                runtime,
+                config,
+                name,
+                ip,
+                clock,
+                EventRecorder(client, "kubelet", name, clock=clock),
+                services=informers.get("services"),
+                root=self.template.files / "kubelet" / name,
+            )
+            for name, ip in names
+        ]
+        door = engine.listen(config.node_name(0), config.node_ip(0), config.api_port_inside)
+        async with (
+            asyncio.TaskGroup() as group,
+            KubeletServer(config.kubelet_socket, kubelets, runtime),
+            ShellServer(config.shell_socket, engine, self.template, self.roots),
+        ):
+            group.create_task(hand_over(config.handover_socket, door), name="door of the API server")
+            group.create_task(informers.run(), name="informers")
+            for part in (*proxiers, *kubelets):
+                group.create_task(part.run())
+            await self._until_ready(engine, kubelets, proxiers)
+            _announce(config, self.report, time.monotonic() - self.began)
+
+    async def _until_ready(self, engine: KernelEngine, kubelets: list[Kubelet], proxiers: list[Proxier]) -> None:
+        """Returns when nodes are Ready, rules are in the kernel, and DNS answers through its ClusterIP.
+
+        Raises StartFailed when that takes too long.
+        """
+        waiting_for = "the node to register"
+        try:
+            async with asyncio.timeout(READY_DEADLINE):
+                for kubelet in kubelets:
+                    await kubelet.registered.wait()
+                self.report.step("node registered")
+                waiting_for = "kube-proxy's first rules"
+                for proxier in proxiers:
+                    await proxier.synced.wait()
+                self.report.step("kube-proxy's rules")
+                waiting_for = "the cluster's DNS"
+                while not await _dns_answers(engine, self.config):
+                    await asyncio.sleep(ASK_AGAIN)
+        except TimeoutError:
+            raise StartFailed(
+                f"The cluster was still waiting for {waiting_for} after {READY_DEADLINE:g} s.",
+                hint="Is the machine very busy? Try again; servicelab doctor looks for what is wrong.",
+            ) from None
+
+
+async def _dns_answers(engine: KernelEngine, config: ClusterConfig) -> bool:
+    """Asks the cluster's DNS for the `kubernetes` Service, from the first node, as any client on it would."""
+    loop = asyncio.get_running_loop()
+    query = DNSRecord.question(f"kubernetes.default.svc.{config.cluster_domain}").pack()
+    client = engine.socket_in(engine.machine(config.node_name(0)).network)
+    with contextlib.closing(client):
+        client.setblocking(False)
+        try:
+            async with asyncio.timeout(1):
+                await loop.sock_connect(client, (config.dns_ip, 53))
+                await loop.sock_sendall(client, struct.pack("!H", len(query)) + query)
+                answer = await _read_answer(client)
+        except (OSError, TimeoutError):
+            return False
+    return bool(answer) and DNSRecord.parse(answer).header.rcode == RCODE.NOERROR
+
+
+async def _read_answer(client: socket.socket) -> bytes:
+    """One DNS message over TCP; empty if the server hung up."""
+    loop = asyncio.get_running_loop()
+    received = b""
+    while len(received) < 2 or len(received) < 2 + struct.unpack_from("!H", received)[0]:
+        part = await loop.sock_recv(client, 4096)
+        if not part:
+            return b""
+        received += part
+    return received[2:]
+
+
+def _announce(config: ClusterConfig, report: Report, seconds: float) -> None:
+    """Tells `servicelab up`, and leaves for `servicelab status` what it shows; again after each restart."""
+    StateDir(config.state_dir).write_info(
+        {
+            "engine": "kernel",
+            "server": f"https://127.0.0.1:{(config.state_dir / 'api-port').read_text()}",
+            "startSeconds": round(seconds, 3),
+        }
+    )
+    if not report.is_ready():
+        report.ready()
+    log.info("ready after %.3f s", seconds)
