@@ -57,7 +57,7 @@ class PodContainers:
         self._configs = configs
         self._backoff = Backoff(node.clock)
         self._not_before: dict[str, float] = {}
-        self._probers: dict[str, asyncio.Task[None]] = {}
+        self._probers: dict[str, tuple[Prober, asyncio.Task[None]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._unclaimed: dict[str, ExitStatus] = {}
         self._initialized = False
@@ -251,20 +251,19 @@ class PodContainers:
 
     # Probing.
 
-    def _probe(self, record: ContainerRecord, container: Obj, *, readiness_only: bool = False) -> None:
+    def _probe(self, record: ContainerRecord, container: Obj) -> None:
         def on_result(kind: ProbeKind, good: bool) -> None:
             self._probed(record, container, kind, good)
 
         prober = Prober(container, self._target(record, container), self._clock, self._events(record), on_result)
         self._stop_probing(record)
-        self._probers[record.name] = asyncio.create_task(
-            prober.run(readiness_only=readiness_only), name=f"probes of {record.name}"
-        )
+        task = asyncio.create_task(prober.run(), name=f"probes of {record.name}")
+        self._probers[record.name] = (prober, task)
 
     def _stop_probing(self, record: ContainerRecord) -> None:
-        prober = self._probers.pop(record.name, None)
-        if prober is not None:
-            prober.cancel()
+        _, task = self._probers.pop(record.name, (None, None))
+        if task is not None:
+            task.cancel()
 
     def _probed(self, record: ContainerRecord, container: Obj, kind: ProbeKind, good: bool) -> None:
         if not record.running:
@@ -337,8 +336,8 @@ class PodContainers:
         container, container_id = self._spec_of(record), record.container_id
         events = self._events(record)
         events.normal("Killing", why)
-        if self._worker.facts.ending and "readinessProbe" in container and record.started:
-            self._probe(record, container, readiness_only=True)
+        if self._worker.facts.ending and record.started and record.name in self._probers:
+            self._probers[record.name][0].stop_liveness()
         else:
             self._stop_probing(record)
         hook = (container.get("lifecycle") or {}).get("preStop")
@@ -380,7 +379,7 @@ class PodContainers:
 
     def close(self) -> None:
         """Ends everything that still goes on for these containers."""
-        for task in [*self._tasks, *self._probers.values()]:
+        for task in [*self._tasks, *(task for _, task in self._probers.values())]:
             task.cancel()
 
     async def uninterrupted(self, work: Coroutine[Any, Any, _T]) -> _T:

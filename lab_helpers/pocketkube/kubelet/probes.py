@@ -48,17 +48,23 @@ class Prober:
         self._clock = clock
         self._events = events
         self._on_result = on_result
+        self._liveness: asyncio.Task[bool] | None = None
 
-    async def run(self, *, readiness_only: bool = False) -> None:
-        """Asks until cancelled, or until startup or liveness have failed. `readiness_only` once the Pod is ending."""
+    async def run(self) -> None:
+        """Asks until cancelled, or until startup or liveness have failed."""
         startup = self._container.get("startupProbe")
-        if startup and not readiness_only and not await self._watch("startup", startup):
+        if startup and not await self._watch("startup", startup):
             return
         async with asyncio.TaskGroup() as group:
-            if self._container.get("livenessProbe") and not readiness_only:
-                group.create_task(self._watch("liveness", self._container["livenessProbe"]))
+            if self._container.get("livenessProbe"):
+                self._liveness = group.create_task(self._watch("liveness", self._container["livenessProbe"]))
             if self._container.get("readinessProbe"):
                 group.create_task(self._watch("readiness", self._container["readinessProbe"]))
+
+    def stop_liveness(self) -> None:
+        """The container is being ended; whether it is still ready matters to the end."""
+        if self._liveness is not None:
+            self._liveness.cancel()
 
     async def _watch(self, kind: ProbeKind, probe: Obj) -> bool:
         """Asks until a startup probe has an outcome or a liveness probe has failed."""
