@@ -66,6 +66,8 @@ class Image:
     working_dir: str = "/"
     programs: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
+    needs_api: bool = False
+    """True for a program of the cluster itself, which watches the API over its Unix socket."""
 
     @property
     def id(self) -> str:
@@ -131,6 +133,7 @@ def find_image(reference: ImageReference) -> Image | None:
         working_dir=entry.get("working_dir", "/"),
         programs=entry.get("programs", {}),
         files={path: _fill_in(text).encode() for path, text in entry.get("files", {}).items()},
+        needs_api=entry.get("needs_api", False),
     )
 
 

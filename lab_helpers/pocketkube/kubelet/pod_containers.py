@@ -18,6 +18,7 @@ from ..clock import format_rfc3339
 from ..objects import Obj, name_of, namespace_of, uid_of
 from .backoff import Backoff
 from .configs import PodConfigs
+from .api_access import with_api_socket
 from .container_events import ContainerEvents
 from .container_record import ContainerRecord, containers_of, of_kind, reason_of
 from .container_spec import make_container_spec
@@ -174,6 +175,7 @@ class PodContainers:
             self._worker.facts,
             self._node.config.cluster_domain,
         )
+        spec = with_api_socket(spec, pod, image, self._node.config.api_socket)
         return replace(
             spec,
             mounts=[*spec.mounts, termination_mount(container, self._node.pod_dir(pod))],
