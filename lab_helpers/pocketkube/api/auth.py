@@ -15,6 +15,7 @@ import binascii
 import json
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,17 @@ def service_account_user(namespace: str, name: str, extra: dict[str, list[str]] 
     """Who a Pod is. Models apiserver pkg/authentication/serviceaccount (v1.36)."""
     groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
     return User(f"system:serviceaccount:{namespace}:{name}", groups, extra or {})
+
+
+def impersonated_user(name: str, groups: Sequence[str]) -> User:
+    """Who an administrator acts as (`kubectl --as`). Models apiserver pkg/endpoints/filters/impersonation (v1.36)."""
+    if name == ANONYMOUS.name:
+        return ANONYMOUS
+    prefix, _, account = name.rpartition(":")
+    kind, _, namespace = prefix.rpartition(":")
+    if kind == "system:serviceaccount" and not groups:
+        return service_account_user(namespace, account)
+    return User(name, tuple(dict.fromkeys((*groups, AUTHENTICATED))))
 
 
 def is_allowed(user: User, asked: Attributes) -> bool:

@@ -30,6 +30,7 @@ from .auth import (
     TokenAuthority,
     User,
     authorize,
+    impersonated_user,
     service_account_user,
     user_of_certificate,
 )
@@ -178,7 +179,7 @@ class ApiServer:
         user = self._identify(request, transport.get_extra_info("peercert"))
         impersonated = request.headers.get("Impersonate-User")
         if impersonated and user.is_master:
-            return User(impersonated, tuple(request.headers.getall("Impersonate-Group", [])))
+            return impersonated_user(impersonated, request.headers.getall("Impersonate-Group", []))
         return user
 
     def _identify(self, request: web.BaseRequest, certificate: dict[str, Any] | None) -> User:
