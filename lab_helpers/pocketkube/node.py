@@ -120,9 +120,9 @@ class NodeProcess:
         ]
         door = engine.listen(config.node_name(0), config.node_ip(0), config.api_port_inside)
         async with (
-            asyncio.TaskGroup() as group,
             KubeletServer(config.kubelet_socket, kubelets, runtime),
             ShellServer(config.shell_socket, engine, self.template, self.roots),
+            asyncio.TaskGroup() as group,
         ):
             group.create_task(hand_over(config.handover_socket, door), name="door of the API server")
             group.create_task(informers.run(), name="informers")
