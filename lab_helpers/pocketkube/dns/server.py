@@ -10,6 +10,7 @@ import logging
 import struct
 from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import cast
 
 from dnslib import QTYPE, RCODE, DNSError, DNSHeader, DNSRecord
 
@@ -97,8 +98,8 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # Not every loop's transport is an instance of the class that asyncio documents for it.
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         reply = self._server.respond(data, "udp")
