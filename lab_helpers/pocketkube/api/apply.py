@@ -82,7 +82,7 @@ def _unmanaged(obj: Obj) -> Obj:
 
 
 def apply(
-    live: Obj | None, config: Obj, manager: str, force: bool, resource: Resource, now: str, subresource: str = ""
+    live: Obj | None, config: Any, manager: str, force: bool, resource: Resource, now: str, subresource: str = ""
 ) -> Obj:
     """The object after a server-side apply, with its managedFields; `live` is None if it does not exist yet.
 
@@ -130,8 +130,11 @@ def _owned_after(ownership: Ownership, applier: Manager, claimed: FieldSet) -> F
     return claimed.union(*(owned.fields for owned in ownership.others(applier)))
 
 
-def _checked(config: Obj, resource: Resource, subresource: str) -> Obj:
+def _checked(config: Any, resource: Resource, subresource: str) -> Obj:
     """The configuration, without what a request to this subresource can't change. StatusError if it does not fit."""
+    if not isinstance(config, dict):
+        what = f"json: cannot unmarshal {scalars.json_kind(config)} into Go value of type map[string]interface {{}}"
+        raise StatusError.bad_request(f"error decoding YAML: {what}")
     meta = config.get("metadata")
     if isinstance(meta, dict) and meta.get("managedFields"):
         raise StatusError.bad_request("metadata.managedFields must be nil")
