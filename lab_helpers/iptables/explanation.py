@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ..errors import InvalidInput
-from .model import Rule, Ruleset
+from .model import Match, Rule, Ruleset
 from .probability import exact
 
 _ENTRY_CHAINS = (
@@ -206,8 +206,12 @@ class _Tree:
 
 
 def _concerns_all(rule: Rule) -> bool:
-    named = {match.name for match in rule.matches}
-    return rule.source is None and rule.in_interface is None and named <= _NEUTRAL_MATCHES
+    return rule.source is None and rule.in_interface is None and all(_is_neutral(match) for match in rule.matches)
+
+
+def _is_neutral(match: Match) -> bool:
+    # `recent --set` takes note of every client; the other forms ask for one.
+    return match.name in _NEUTRAL_MATCHES or (match.name == "recent" and match.option("--set") is not None)
 
 
 def _chance(rule: Rule) -> Fraction:

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import re
 
-_LENGTH = 16
+_BYTES = 10  # 16 characters in base32.
 _SERVICE_CHAIN = re.compile(r"KUBE-(?:SVC|SVL|SEP|FW|EXT)-")
 
 
@@ -21,7 +21,7 @@ def service_port_name(namespace: str, service: str, port_name: str = "") -> str:
 
 def chain_hash(text: str) -> str:
     """16 capitals and digits that stand for the text."""
-    return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode()[:_LENGTH]
+    return base64.b32encode(hashlib.sha256(text.encode()).digest()[:_BYTES]).decode()
 
 
 def cluster_policy_chain(service_port: str, protocol: str) -> str:
