@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..clock import format_rfc3339
 from ..objects import Obj, name_of, namespace_of, uid_of
+from .api_access import with_api_socket
 from .backoff import Backoff
 from .configs import PodConfigs
-from .api_access import with_api_socket
 from .container_events import ContainerEvents
 from .container_record import ContainerRecord, containers_of, of_kind, reason_of
 from .container_spec import make_container_spec
@@ -42,6 +42,8 @@ START_ERROR_CODE = 128
 
 _CONFIG_RETRY_SECONDS = 10.0
 _LEAST_GRACE_SECONDS = 2.0
+_START_ERROR_SHOWN_SECONDS = 1.0
+"""How long RunContainerError is shown before CrashLoopBackOff takes its place."""
 _SIGKILL = 9
 
 _T = TypeVar("_T")
@@ -130,10 +132,14 @@ class PodContainers:
         if record.ended is None:
             return 0.0
         delay = self._backoff.remaining(record.name, record.ended_at)
-        if delay > 0 and "terminated" in record.state:
-            whole, pod = _go_duration(self._backoff.seconds(record.name)), self._full_name()
-            record.wait_for("CrashLoopBackOff", f"back-off {whole} restarting failed container={record.name} pod={pod}")
-            self._events(record).warning("BackOff", f"Back-off restarting failed container {record.name} in pod {pod}")
+        if delay <= 0 or _is_backing_off(record):
+            return delay
+        shown_for = self._clock.now() - record.ended_at
+        if "waiting" in record.state and shown_for < _START_ERROR_SHOWN_SECONDS:
+            return _START_ERROR_SHOWN_SECONDS - shown_for
+        whole, pod = _go_duration(self._backoff.seconds(record.name)), self._full_name()
+        record.wait_for("CrashLoopBackOff", f"back-off {whole} restarting failed container={record.name} pod={pod}")
+        self._events(record).warning("BackOff", f"Back-off restarting failed container {record.name} in pod {pod}")
         return delay
 
     # Starting.
@@ -418,6 +424,10 @@ class PodContainers:
     def _full_name(self) -> str:
         pod = self._worker.pod
         return f"{name_of(pod)}_{namespace_of(pod)}({uid_of(pod)})"
+
+
+def _is_backing_off(record: ContainerRecord) -> bool:
+    return bool((record.state.get("waiting") or {}).get("reason") == "CrashLoopBackOff")
 
 
 def _rule_applies(rule: Obj, exit_code: int) -> bool:

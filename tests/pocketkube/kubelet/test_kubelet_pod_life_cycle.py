@@ -291,8 +291,9 @@ def test_a_command_that_cannot_be_started_is_a_start_error(tmp_path: Path) -> No
         await lab.run_pod(new_pod())
         last = lab.container()["lastState"]["terminated"]
         assert (last["exitCode"], last["reason"], last["message"]) == (128, "StartError", lab.runtime.start_error)
-        await lab.advance(0)
-        assert lab.container()["state"]["waiting"]["reason"] in ("RunContainerError", "CrashLoopBackOff")
+        assert lab.container()["state"]["waiting"]["reason"] == "RunContainerError"
+        await lab.advance(1)
+        assert lab.container()["state"]["waiting"]["reason"] == "CrashLoopBackOff"
         assert f"Error: {lab.runtime.start_error}" in lab.journal.messages("Failed")
         lab.runtime.start_error = ""
         await lab.advance(10)
