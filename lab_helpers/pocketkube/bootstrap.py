@@ -180,12 +180,12 @@ def _object(
 async def _ensure(client: Client, resource: str, wanted: Obj, *, heal: tuple[str, ...] = ()) -> None:
     """Creates the object; if it exists, puts right only those fields that must not be wrong."""
     try:
+        current = await client.get(resource, name_of(wanted), namespace_of(wanted) or None)
+    except StatusError as error:
+        if error.code != 404:
+            raise
         await client.create(resource, wanted)
         return
-    except StatusError as error:
-        if error.reason != "AlreadyExists":
-            raise
-    current = await client.get(resource, name_of(wanted), namespace_of(wanted) or None)
     if all(current.get(field) == wanted[field] for field in heal):
         return
     await client.update(resource, {**copy(current), **{field: wanted[field] for field in heal}})
