@@ -184,7 +184,7 @@ def describe(type_name: TypeName, field: str = "") -> str:
 
 
 def _described_field(model: Any, field: str) -> str:
-    """A field's description: of a pydantic model (client 36 and newer), else out of a property's docstring."""
+    """A field's description: of a pydantic model in newer clients, else out of a property's docstring."""
     attribute = next((name for name, json_name in model.attribute_map.items() if json_name == field), "")
     if declared := getattr(model, "model_fields", {}).get(attribute):
         return declared.description or ""
