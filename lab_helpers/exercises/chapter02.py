@@ -107,7 +107,6 @@ def _same_service(workspace: Workspace, service: Obj) -> Finding:
         f"before: {before['ip']}, now: {now['ip']}" + ("" if before["uid"] == now["uid"] else ", another Service"),
         before == now,
         "The Service itself was deleted and made again. Its address is only as lasting as the Service.",
-        points=1,
         hints=(
             "Compare the Service's age with the age of your exercise 2.2.",
             "This Service has another uid than the one of exercise 2.2: it was made anew.",
@@ -137,7 +136,7 @@ def _pod_replaced(workspace: Workspace, service: Obj) -> Finding:
         observed,
         bool(gone and fresh),
         meaning,
-        points=1,
+        points=2,
         waiting=bool(gone) and wanted > 0,
         hints=(
             "Which Pods does the Deployment have, and how old are they?",
