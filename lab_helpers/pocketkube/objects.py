@@ -6,18 +6,23 @@ What a kind means is left to `resources/` and to the controllers.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar, cast
 
 Obj = dict[str, Any]
 
 
-def copy(obj: Obj) -> Obj:
-    """A deep copy that may be changed."""
-    return {key: _copied(value) for key, value in obj.items()}
+_T = TypeVar("_T")
+
+
+def copy(obj: _T) -> _T:
+    """A deep copy, of an object or a part of one, that may be changed.
+
+    JSON has two containers, so this is five times as fast as `copy.deepcopy`, which must expect anything.
+    """
+    return cast(_T, _copied(obj))
 
 
 def _copied(value: Any) -> Any:
-    """JSON has two containers: five times as fast as `copy.deepcopy`, which must expect anything."""
     if isinstance(value, dict):
         return {key: _copied(item) for key, item in value.items()}
     return [_copied(item) for item in value] if isinstance(value, list) else value

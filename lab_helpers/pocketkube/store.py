@@ -23,6 +23,7 @@ HISTORY = 4096
 """How many changes of one resource a watcher may lag behind."""
 
 _FIRST_REVISION = 1  # 0 means "any" in requests
+_LOCK_SECONDS = 1.0
 _DISK_FULL, _READ_ONLY = sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY
 _T = TypeVar("_T")
 _Objects = list[Obj]
@@ -272,7 +273,7 @@ class Store:
         return shelf
 
     def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, isolation_level=None)
+        db = sqlite3.connect(self._path, isolation_level=None, timeout=_LOCK_SECONDS)
         # One process owns the file; the lock also spares SQLite its shared-memory index.
         db.execute("PRAGMA locking_mode=EXCLUSIVE")
         db.execute("PRAGMA journal_mode=WAL")

@@ -83,7 +83,7 @@ def list_objects(registry: Registry, resource: Resource, namespace: str | None, 
             meta["remainingItemCount"] = len(found) - options.limit
         found = found[: options.limit]
     return {
-        "kind": f"{resource.kind}List" if resource.kind != "Endpoints" else "EndpointsList",
+        "kind": f"{resource.kind}List",
         "apiVersion": resource.api_version,
         "metadata": meta,
         "items": [registry.present(resource, obj) for obj in found],

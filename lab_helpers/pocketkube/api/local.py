@@ -8,6 +8,7 @@ from typing import Any
 from ..client import MERGE_PATCH, ObjList, WatchEvent
 from ..objects import Obj, name_of
 from ..resources.table import RESOURCES, Resource
+from .fields import decode_body
 from .operations import Operations
 from .request import DeleteOptions, ListOptions, RequestContext, WatchOptions
 from .status import StatusError
@@ -18,6 +19,11 @@ def _resource(name: str) -> Resource:
         return RESOURCES[name]
     except KeyError:
         raise StatusError.no_such_path() from None
+
+
+def _stored_form(resource: Resource, obj: Obj, subresource: str = "") -> Obj:
+    """What would come out of the decoder if the object had come over HTTP."""
+    return decode_body(obj, (), resource, "Ignore", [], subresource)
 
 
 class LocalClient:
@@ -55,15 +61,16 @@ class LocalClient:
 
     async def create(self, resource: str, obj: Obj, namespace: str | None = None) -> Obj:
         """Creates; `metadata.namespace` decides where unless given."""
+        kind = _resource(resource)
         where = namespace or obj["metadata"].get("namespace")
-        return self._operations.create(self._context(), _resource(resource), where, obj).object
+        return self._operations.create(self._context(), kind, where, _stored_form(kind, obj)).object
 
     async def update(self, resource: str, obj: Obj, *, subresource: str = "") -> Obj:
         """Replaces (`subresource="status"` for the status alone)."""
+        kind = _resource(resource)
         where = obj["metadata"].get("namespace")
-        written = self._operations.update(
-            self._context(), _resource(resource), where, name_of(obj), obj, subresource=subresource
-        )
+        stored = _stored_form(kind, obj, subresource)
+        written = self._operations.update(self._context(), kind, where, name_of(obj), stored, subresource=subresource)
         return written.object
 
     async def patch(

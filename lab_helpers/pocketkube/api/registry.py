@@ -20,7 +20,7 @@ from ..resources.metadata import validate_metadata, validate_metadata_update
 from ..resources.quota import check_quota
 from ..resources.registry import build_strategies
 from ..resources.strategy import Strategy
-from ..resources.table import Resource
+from ..resources.table import RESOURCES, Resource
 from ..store import Store
 from .apply import track_update
 from .request import RequestContext
@@ -62,6 +62,10 @@ class Registry:
         """The name under which a resource is stored: both groups' events are the same objects."""
         return "events" if resource.plural == "events" else resource.name
 
+    def _home(self, resource: Resource) -> Resource:
+        """The resource in whose version the object is stored."""
+        return RESOURCES[self.shelf(resource)]
+
     def present(self, resource: Resource, obj: Obj) -> Obj:
         """A stored object in the version that the request speaks."""
         return event.to_events_group(obj) if resource.group == event.GROUP else obj
@@ -94,7 +98,7 @@ class Registry:
         self._admit_namespace(resource, obj)
         strategy.default(obj)
         if not applied:
-            track_update(None, obj, ctx.manager, "", resource, self.now())
+            track_update(None, obj, ctx.manager, "", self._home(resource), self.now())
         strategy.admit(ctx, obj)
         self._fill_system_fields(resource, meta)
         undo = strategy.begin_create(obj, ctx.dry_run)
@@ -195,13 +199,15 @@ class Registry:
         self._keep_system_fields(meta, old_meta, applied)
         strategy.default(obj)
         if not applied:
-            track_update(current, obj, ctx.manager, subresource, resource, self.now())
+            track_update(current, obj, ctx.manager, subresource, self._home(resource), self.now())
         if not subresource:
             return self._replace_whole(ctx, resource, obj, current)
         causes: list[Cause] = []
         if subresource == "status":
             strategy.prepare_for_status_update(obj, current)
             causes = strategy.validate_status_update(obj, current)
+        elif _bump_generation(strategy, obj, current):
+            causes = strategy.validate(obj)
         self._refuse(resource, obj, validate_metadata_update(meta, old_meta) + causes)
         return self._finish_replace(ctx, resource, obj, current)
 
@@ -211,8 +217,7 @@ class Registry:
         undo = strategy.begin_update(obj, current, ctx.dry_run)
         try:
             strategy.prepare_for_update(obj, current)
-            if strategy.tracks_generation and _differs(obj, current, strategy.generation_fields):
-                obj["metadata"]["generation"] = int(current["metadata"].get("generation") or 0) + 1
+            _bump_generation(strategy, obj, current)
             causes = validate_metadata_update(obj["metadata"], current["metadata"])
             self._refuse(resource, obj, causes + strategy.validate_update(obj, current))
             self._warn(ctx, strategy, obj, current)
@@ -260,7 +265,7 @@ class Registry:
                 meta.pop(field, None)
         meta.pop("selfLink", None)
         if not applied and not meta.get("managedFields") and "managedFields" in old_meta:
-            meta["managedFields"] = copy(old_meta["managedFields"])
+            meta["managedFields"] = old_meta["managedFields"]
 
     # --- removing ---
 
@@ -321,8 +326,12 @@ def _is_finished(obj: Obj) -> bool:
     )
 
 
-def _differs(new: Obj, old: Obj, fields: tuple[str, ...]) -> bool:
-    return any(_part(new, path) != _part(old, path) for path in fields)
+def _bump_generation(strategy: Strategy, new: Obj, old: Obj) -> bool:
+    """Counts a change of the desired state; True if there was one."""
+    changed = any(_part(new, path) != _part(old, path) for path in strategy.generation_fields)
+    if changed and strategy.tracks_generation:
+        new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
+    return changed
 
 
 def _part(obj: Obj, path: str) -> object:

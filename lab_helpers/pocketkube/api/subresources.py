@@ -157,7 +157,7 @@ def with_ephemeral_containers(current: Obj, given: Obj) -> Obj:
             cause = Cause("FieldValueForbidden", path, f"Forbidden: {why}")
             raise StatusError.invalid("Pod", name_of(current), [cause])
     merged = copy(current)
-    merged["spec"]["ephemeralContainers"] = copy({"list": new})["list"]
+    merged["spec"]["ephemeralContainers"] = copy(new)
     merged["metadata"]["resourceVersion"] = (given.get("metadata") or {}).get("resourceVersion") or ""
     return merged
 

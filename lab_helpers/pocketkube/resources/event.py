@@ -56,7 +56,7 @@ class EventStrategy(Strategy):
         """The namespace of what it is about is its own."""
         about = (obj.get("involvedObject") or {}).get("namespace") or ""
         own = obj["metadata"].get("namespace")
-        if about == own or (not about and own == "default"):
+        if about == own or (not about and own in ("default", "kube-system")):
             return []
         why = "does not match event.namespace" if about else "not required for cluster-scoped objects"
         return [invalid_value("involvedObject.namespace", about, why)]

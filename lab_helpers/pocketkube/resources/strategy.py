@@ -48,8 +48,9 @@ class Strategy:
         """Changes or refuses (StatusError) a new object before it is validated."""
 
     def prepare_for_create(self, obj: Obj) -> None:
-        """Drops what a client may not set."""
-        obj.pop(self.status_field, None)
+        """Empties the status: a client may not set it."""
+        if self.status_field in obj:
+            obj[self.status_field] = {}
 
     def prepare_for_update(self, new: Obj, old: Obj) -> None:
         """Keeps what this update may not change."""
