@@ -50,6 +50,9 @@ READY_DEADLINE = 30.0
 ASK_AGAIN = 0.01
 """Seconds between two questions to the cluster's DNS while the cluster starts."""
 
+PATIENCE = 0.1
+"""Seconds to wait for one answer: a question asked while rules are being replaced is lost, and TCP repeats it late."""
+
 log = logging.getLogger("node")
 
 for _module in PRELOADED:
@@ -164,7 +167,7 @@ async def _dns_answers(engine: KernelEngine, config: ClusterConfig) -> bool:
     with contextlib.closing(client):
         client.setblocking(False)
         try:
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(PATIENCE):
                 await loop.sock_connect(client, (config.dns_ip, 53))
                 await loop.sock_sendall(client, struct.pack("!H", len(query)) + query)
                 answer = await _read_answer(client)
