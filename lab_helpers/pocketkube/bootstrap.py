@@ -49,12 +49,12 @@ async def bootstrap(client: Client, config: ClusterConfig, *, ca_certificate: st
         await _ensure(client, "serviceaccounts", default_account(name))
         if ca_certificate:
             await _ensure(client, "configmaps", root_ca(name, ca_certificate), heal=("data",))
-    await _kubernetes_service(client, config)
+    await ensure_kubernetes_service(client, config)
     await _cluster_dns(client, config)
 
 
-async def _kubernetes_service(client: Client, config: ClusterConfig) -> None:
-    """The API server, as Pods reach it."""
+async def ensure_kubernetes_service(client: Client, config: ClusterConfig) -> None:
+    """The API server, as Pods reach it: the Service `kubernetes`, its Endpoints and its EndpointSlice."""
     port = {"name": "https", "port": config.api_port_inside, "protocol": "TCP"}
     address = config.node_ip(0)
     service = _object(

@@ -17,6 +17,7 @@ from ..informer import SharedInformers
 
 async def run_controllers(client: Client, config: ClusterConfig, clock: Clock) -> None:
     """Runs all controllers and the scheduler until cancelled."""
+    # Not at the top: the scheduler, which `manager` imports, uses modules of this package.
     from .manager import new_controllers
 
     informers = SharedInformers(client, clock)

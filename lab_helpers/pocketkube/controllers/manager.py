@@ -19,6 +19,7 @@ from .endpointslice_mirroring import EndpointSliceMirroringController
 from .event_ttl import EventTTLController
 from .events import EventRecorder
 from .garbage_collector import GarbageCollector
+from .kubernetes_service import KubernetesServiceController
 from .load_balancer import LoadBalancerController
 from .namespace import NamespaceController
 from .node_lifecycle import NodeLifecycleController
@@ -47,6 +48,7 @@ def new_controllers(
         NodeLifecycleController(client, informers, recorder("node-controller"), clock),
         PodGarbageCollector(client, informers, clock),
         LoadBalancerController(client, informers, recorder("service-controller"), config.node_cidr, clock),
+        KubernetesServiceController(client, informers, config, clock),
         ServiceAccountController(client, informers, clock),
         NamespaceController(client, informers, clock),
         GarbageCollector(client, informers, clock),

@@ -229,6 +229,20 @@ def test_a_silent_node_becomes_unknown_and_old_events_go(tmp_path: Path) -> None
     play(tmp_path, scenario, clock=clock)
 
 
+def test_the_kubernetes_service_cannot_be_lost(tmp_path: Path) -> None:
+    async def scenario(cluster: Cluster) -> None:
+        for resource in ("services", "endpoints", SLICES):
+            await cluster.client.delete(resource, "kubernetes", "default")
+            await cluster.settle()
+        found = await cluster.get("services", "kubernetes")
+        assert (found or {})["spec"]["clusterIP"] == "10.96.0.1"
+        endpoints = await cluster.get("endpoints", "kubernetes")
+        assert (endpoints or {})["subsets"][0]["addresses"][0]["ip"] == "192.168.49.2"
+        assert (await cluster.get(SLICES, "kubernetes") or {})["ports"][0]["port"] == 8443
+
+    play(tmp_path, scenario)
+
+
 def test_bootstrap_may_run_again_and_heals(tmp_path: Path) -> None:
     async def scenario(cluster: Cluster) -> None:
         await cluster.settle()
