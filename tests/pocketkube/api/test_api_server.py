@@ -324,6 +324,25 @@ def test_a_client_that_goes_takes_its_watch_with_it() -> None:
     run(scenario)
 
 
+def test_a_client_that_does_not_read_costs_little_and_holds_up_nobody() -> None:
+    async def scenario(served: Served) -> None:
+        context = served.pki.client_context()
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port, ssl=context, limit=1024)
+        writer.write(f"GET {CONFIG_MAPS}?watch=true HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        for number in range(60):
+            await served.post(CONFIG_MAPS, config_map(f"m{number}", x="x" * 300_000))
+        server = served.server._server
+        assert server is not None
+        waiting = [
+            connection.transport.get_write_buffer_size() for connection in server.connections if connection.transport
+        ]
+        assert max(waiting) < 2_000_000
+        writer.transport.abort()
+
+    run(scenario)
+
+
 def test_a_listener_may_come_later() -> None:
     async def scenario(served: Served) -> None:
         late = socket.create_server(("127.0.0.1", 0))
