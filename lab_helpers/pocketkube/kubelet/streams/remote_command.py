@@ -64,9 +64,9 @@ async def serve_process(
         if ended.done():
             status = exit_status(ended.result()) if owns else SUCCESS
             await send_status(socket, status)
-        elif owns:
-            process.kill(signal.SIGHUP)
     finally:
+        if owns and not ended.done():
+            process.kill(signal.SIGHUP)
         for task in (inputs, ended, *outputs):
             task.cancel()
         await asyncio.gather(inputs, ended, *outputs, return_exceptions=True)
