@@ -10,8 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -27,34 +27,49 @@ DEADLINE = 20.0
 
 @dataclass(frozen=True)
 class Traces:
-    """What a cluster could leave on a machine."""
+    """What a cluster is made of on a machine, and could leave there."""
 
-    processes: frozenset[str]
+    processes: frozenset[tuple[int, str]]
+    """Process id and start time."""
     namespaces: frozenset[str]
     mounts: frozenset[str]
     interfaces: frozenset[str]
     files: frozenset[str]
 
+    def left_of(self, cluster: Traces) -> list[str]:
+        """What is still here (self) of what a running cluster was made of."""
+        pairs = ((getattr(self, name), getattr(cluster, name)) for name in ("processes", "namespaces", "files"))
+        return [str(trace) for here, made in pairs for trace in here & made]
 
-def traces(home: Path) -> Traces:
+
+def traces(home: Path, pids: Iterable[int] | None = None) -> Traces:
+    """Traces of these processes (default: of all there are) and what the machine has."""
+    if pids is None:
+        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     processes, namespaces = set(), set()
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or entry.name == str(os.getpid()):
-            continue
+    for pid in pids:
         try:
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            links = [str(link.readlink()) for link in (entry / "ns").iterdir()]
+            started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+            links = [str(link.readlink()) for link in Path(f"/proc/{pid}/ns").iterdir()]
         except OSError:
             continue
-        if "lab_helpers" in command:
-            processes.add(f"{entry.name} {command}")
+        processes.add((pid, started))
         namespaces.update(links)
     mounts = {line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()}
     interfaces = {path.name for path in Path("/sys/class/net").iterdir()}
-    files = {str(path) for path in home.rglob("*")}
     return Traces(
-        frozenset(processes), frozenset(namespaces), frozenset(mounts), frozenset(interfaces), frozenset(files)
+        frozenset(processes),
+        frozenset(namespaces),
+        frozenset(mounts),
+        frozenset(interfaces),
+        frozenset(map(str, home.rglob("*"))),
     )
+
+
+def traces_of(cluster: EmbeddedCluster, home: Path) -> Traces:
+    """What a running cluster is made of, without the namespaces that it shares with everybody."""
+    made = traces(home, processes_below(supervisor_of(cluster)))
+    return replace(made, namespaces=made.namespaces - traces(home, [os.getpid()]).namespaces)
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -95,8 +110,13 @@ def test_a_cluster_comes_up_with_everything_ready_and_leaves_nothing(
     ready = [c["status"] for node in nodes for c in node["status"]["conditions"] if c["type"] == "Ready"]
     assert ready == ["True"]
     deploy(own_cluster)
+    made = traces_of(own_cluster, servicelab_home)
+    assert len(made.processes) >= 8
+    assert len(made.namespaces) >= 12
     assert own_cluster.delete()
-    assert traces(servicelab_home) == before
+    after = traces(servicelab_home)
+    assert after.left_of(made) == []
+    assert (after.mounts, after.interfaces, after.files) == (before.mounts, before.interfaces, before.files)
 
 
 @pytest.mark.parametrize("victim", range(5))
@@ -104,12 +124,13 @@ def test_nothing_stays_after_a_process_was_killed(
     servicelab_home: Path, own_cluster: EmbeddedCluster, victim: int
 ) -> None:
     """The victims, in order of start: supervisor, its children, and what is below them."""
-    before = traces(servicelab_home)
     own_cluster.start()
+    made = traces_of(own_cluster, servicelab_home)
     processes = sorted(processes_below(supervisor_of(own_cluster)))
-    os.kill(processes[victim % len(processes)], signal.SIGKILL)
+    os.kill(processes[victim], signal.SIGKILL)
     own_cluster.delete()
-    until(lambda: traces(servicelab_home) == before, "no trace of the cluster")
+    assert traces(servicelab_home).left_of(made) == []
+    assert not own_cluster.config.state_dir.exists()
 
 
 def test_what_was_acknowledged_survives_the_end_of_the_control_plane(own_cluster: EmbeddedCluster) -> None:
@@ -183,10 +204,12 @@ def test_a_taken_port_is_named(own_cluster: EmbeddedCluster) -> None:
 
 
 def test_no_user_namespaces_is_said_and_leaves_nothing(own_cluster: EmbeddedCluster) -> None:
-    command = f"echo 0 > /proc/sys/user/max_user_namespaces; exec {sys.executable} -m lab_helpers.cli up --name own"
+    forbid = "echo 0 > /proc/sys/user/max_user_namespaces"
+    without_rights = "setpriv --bounding-set=-all --inh-caps=-all --no-new-privs"
+    command = f"{forbid}; exec {without_rights} {sys.executable} -m lab_helpers.cli up --name own"
     refused = subprocess.run(["unshare", "-Ur", "sh", "-c", command], capture_output=True, text=True, timeout=60)
     assert refused.returncode == 8, refused.stderr
-    assert "user namespaces" in refused.stderr
+    assert "max_user_namespaces" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not own_cluster.config.state_dir.exists()
 
@@ -203,21 +226,22 @@ def test_no_iptables_is_said_with_the_command_that_installs_it(own_cluster: Embe
     assert not own_cluster.config.state_dir.exists()
 
 
-def test_ctrl_c_while_starting_leaves_nothing(servicelab_home: Path, own_cluster: EmbeddedCluster) -> None:
-    before = traces(servicelab_home)
+def test_ctrl_c_while_starting_leaves_nothing(own_cluster: EmbeddedCluster) -> None:
     starting = subprocess.Popen(
         [sys.executable, "-m", "lab_helpers.cli", "up", "--name", own_cluster.name],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    until(own_cluster.config.state_dir.exists, "the start has begun")
+    until(lambda: len(processes_below(starting.pid)) > 1, "the start has begun")
+    begun = processes_below(starting.pid)[1:]
     starting.send_signal(signal.SIGINT)
     _output, said = starting.communicate(timeout=60)
     assert starting.returncode == 130
     assert "interrupted" in said
     assert "Traceback" not in said
-    until(lambda: traces(servicelab_home) == before, "no trace of the cluster")
+    assert not own_cluster.config.state_dir.exists()
+    assert [pid for pid in begun if Path(f"/proc/{pid}").exists()] == []
 
 
 def test_clusters_of_different_names_run_side_by_side(servicelab_home: Path, own_cluster: EmbeddedCluster) -> None:
