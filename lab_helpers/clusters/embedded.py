@@ -110,7 +110,8 @@ class EmbeddedCluster:
         self.require_running()
         from kubernetes import config as kubernetes_config
 
-        return kubernetes_config.new_client_from_config(config_file=str(self.kubeconfig))
+        client: ApiClient = kubernetes_config.new_client_from_config(config_file=str(self.kubeconfig))
+        return client
 
     def nodes(self) -> list[str]:
         """Names of the nodes, the first being the control plane's."""

@@ -51,10 +51,10 @@ async def _accept(server: socket.socket, add_listener: Callable[[socket.socket],
 async def _receive(connection: socket.socket) -> list[socket.socket]:
     connection.setblocking(False)
     loop = asyncio.get_running_loop()
-    readable = loop.create_future()
-    loop.add_reader(connection, lambda: readable.done() or readable.set_result(None))
+    readable = asyncio.Event()
+    loop.add_reader(connection, readable.set)
     try:
-        await readable
+        await readable.wait()
     finally:
         loop.remove_reader(connection)
     _data, descriptors, _flags, _address = socket.recv_fds(connection, 1, 4)

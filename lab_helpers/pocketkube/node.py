@@ -129,8 +129,10 @@ class NodeProcess:
         ):
             group.create_task(hand_over(config.handover_socket, door), name="door of the API server")
             group.create_task(informers.run(), name="informers")
-            for part in (*proxiers, *kubelets):
-                group.create_task(part.run())
+            for proxier in proxiers:
+                group.create_task(proxier.run(), name=f"kube-proxy on {proxier.node}")
+            for kubelet in kubelets:
+                group.create_task(kubelet.run(), name=f"kubelet on {kubelet.node_name}")
             await self._until_ready(engine, kubelets, proxiers)
             _announce(config, self.report, time.monotonic() - self.began)
 
