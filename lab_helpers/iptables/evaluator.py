@@ -22,7 +22,7 @@ from .matching import CompiledRule, compile_rule
 from .model import Ruleset, Target
 from .packet import Flow, Host, Packet, Step, Trail, address
 
-_MOST_OUTCOMES = 100_000
+_MOST_OUTCOMES = 20_000
 
 
 class Hook(NamedTuple):

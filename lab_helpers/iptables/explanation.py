@@ -34,7 +34,7 @@ _ENTRY_KINDS = (
 _NEUTRAL_MATCHES = frozenset({"comment", "tcp", "udp", "sctp", "nfacct", "statistic"})
 _VERDICTS = frozenset({"ACCEPT", "DROP", "REJECT", "DNAT"})
 _DEEPEST = 32
-_MOST_BRANCHES = 200_000
+_MOST_BRANCHES = 50_000
 
 
 @dataclass(frozen=True)
