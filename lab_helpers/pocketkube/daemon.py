@@ -1,8 +1,8 @@
 """The supervisor of one embedded cluster: the process that `servicelab up` leaves in the background.
 
 It holds the cluster's locks and the API's port, imports once what both of its children need (so that they share
-the memory), forks the control plane and the node process, and starts either again when it dies. Everything ends
-with it. What the children do is left to `control_plane` and `node`.
+the memory), forks the control plane and the node process, which import the rest side by side, and starts either again
+when it dies. Everything ends with it. What the children do is left to `control_plane` and `node`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ from .report import Report
 from .state import Lock, StateDir
 
 SHARED_IMPORTS = (
-    "asyncio", "ssl", "sqlite3", "aiohttp.web", "dnslib", "cryptography.x509",
-    "lab_helpers.pocketkube.control_plane", "lab_helpers.pocketkube.node",
-)  # fmt: skip
-"""Imported before the forks: the children and every Pod share these pages."""
+    "aiohttp.web",
+    "lab_helpers.pocketkube.http_client",
+    "lab_helpers.pocketkube.informer",
+    "lab_helpers.pocketkube.controllers.events",
+)
+"""Imported before the forks: the children and every Pod share these pages. The rest each child imports itself."""
 
 GRACE = 8.0
 """Seconds the children have to end before they are killed."""
