@@ -20,6 +20,7 @@ from .kubelet import Kubelet
 from .logs import InvalidLogOptions, LogOptions, LogReader, follow
 from .pod_worker import PodWorker
 from .runtime import Process, Runtime
+from .streams.port_forward import serve_port_forward
 from .streams.remote_command import StreamOptions, failure_status, open_channels, send_status, serve_process
 
 
@@ -52,6 +53,7 @@ class KubeletServer:
         for method in ("GET", "POST"):
             application.router.add_route(method, f"/exec{container}", self._exec)
             application.router.add_route(method, f"/attach{container}", self._attach)
+            application.router.add_route(method, "/portForward/{namespace}/{pod}", self._port_forward)
         application.router.add_get(f"/containerLogs{container}", self._logs)
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/pods", self._pods)
@@ -93,6 +95,19 @@ class KubeletServer:
             return socket
         await serve_process(socket, process, options, owns=False, close_stdin=bool(container.get("stdinOnce")))
         return socket
+
+    async def _port_forward(self, request: web.Request) -> web.StreamResponse:
+        _, worker = self._find_pod(request.match_info["namespace"], request.match_info["pod"])
+        sandbox = worker.sandbox
+        if sandbox is None:
+            raise web.HTTPInternalServerError(text="unable to forward port because pod is not running")
+        listed = [text for value in request.query.getall("port", []) for text in value.split(",")]
+        if not all(text.isdigit() and 0 < int(text) < 65536 for text in listed):
+            raise web.HTTPBadRequest(text=f"invalid port number in {','.join(listed)}")
+        _require_websocket(request)
+        return await serve_port_forward(
+            request, [int(text) for text in listed], lambda port: self._runtime.dial(sandbox.id, port)
+        )
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:
         kubelet, worker, record = self._find(request)
@@ -175,6 +190,4 @@ def _stream_options(request: web.Request) -> StreamOptions:
 
 def _require_websocket(request: web.Request) -> None:
     if request.headers.get("Upgrade", "").lower() != "websocket":
-        raise web.HTTPBadRequest(
-            text="this kubelet speaks exec and attach over WebSockets (kubectl 1.29 and newer), not over SPDY"
-        )
+        raise web.HTTPBadRequest(text="this kubelet streams over WebSockets (kubectl 1.31 and newer), not over SPDY")
