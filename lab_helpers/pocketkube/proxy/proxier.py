@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 SYNC_PERIOD = 30.0
 _GATHER = 0.003
 _FIRST_RETRY = 0.1
+_MOST_NAMED = 5
 
 
 class Proxier:
@@ -97,9 +98,8 @@ class Proxier:
         async with self._lock:
             missing = self._expectation.missing(await self._engine.save(self.node))
         if missing:
-            log.warning(
-                "%s: rules were changed by somebody else: %s", self.node, ", ".join(key.chain for key in missing)
-            )
+            chains = ", ".join(key.chain for key in missing[:_MOST_NAMED]) + (", ..." if missing[_MOST_NAMED:] else "")
+            log.warning("%s: somebody else changed the rules of %s: writing them all again", self.node, chains)
             self._full = True
             self._wake.set()
 
