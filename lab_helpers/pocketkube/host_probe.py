@@ -162,9 +162,9 @@ def _try_iptables(found: dict[str, Any]) -> None:
 
 def _explain(step: str, number: int, text: str) -> tuple[str, str]:
     """The setting that is in the way, in words, and what to do about it."""
-    if _setting("user/max_user_namespaces") == "0":
+    if step == "user" and _setting("user/max_user_namespaces") == "0":
         return "the sysctl user.max_user_namespaces is 0", "sudo sysctl -w user.max_user_namespaces=15000"
-    if _setting("kernel/unprivileged_userns_clone") == "0":
+    if step == "user" and _setting("kernel/unprivileged_userns_clone") == "0":
         return "the sysctl kernel.unprivileged_userns_clone is 0", "sudo sysctl -w kernel.unprivileged_userns_clone=1"
     if _setting("kernel/apparmor_restrict_unprivileged_userns") == "1" and os.geteuid() != 0:
         return (

@@ -45,7 +45,7 @@ class ShellServer:
         self._clients: set[asyncio.Task[None]] = set()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
 
-    async def start(self) -> None:
+    async def __aenter__(self) -> ShellServer:
         """Begins to listen."""
         self._path.unlink(missing_ok=True)
         mask = os.umask(0o177)
@@ -55,9 +55,12 @@ class ShellServer:
             os.umask(mask)
         self._listener.listen(64)
         asyncio.get_running_loop().add_reader(self._listener, self._accept)
+        return self
 
-    def close(self) -> None:
-        """Stops listening; commands that run go on."""
+    async def __aexit__(self, *_: object) -> None:
+        """Stops listening and ends the commands that run."""
+        for client in list(self._clients):
+            client.cancel()
         asyncio.get_running_loop().remove_reader(self._listener)
         self._listener.close()
         self._path.unlink(missing_ok=True)
@@ -116,17 +119,18 @@ class ShellServer:
 
     async def _attend(self, end: socket.socket, child: Child) -> None:
         """Tells the client what happens, and the command when the client wants something or has gone."""
-        packets.send(end, {"started": True}, [child.handed] if child.handed >= 0 else [])
-        if child.handed >= 0:
-            os.close(child.handed)
         requests = asyncio.create_task(self._obey(end, child))
         ended = asyncio.create_task(child.wait())
         try:
+            packets.send(end, {"started": True}, [child.handed] if child.handed >= 0 else [])
+            if child.handed >= 0:
+                os.close(child.handed)
             await asyncio.wait((requests, ended), return_when=asyncio.FIRST_COMPLETED)
             if not ended.done():
                 await self._end(child)
             packets.send(end, {"exit": (await ended).exit_code})
         finally:
+            child.kill_group(signal.SIGKILL)
             requests.cancel()
             ended.cancel()
 
