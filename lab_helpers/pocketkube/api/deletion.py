@@ -12,11 +12,11 @@ from ..objects import Obj, copy, name_of, uid_of
 from ..resources.metadata import FOREGROUND, ORPHAN
 from ..resources.namespace import PROTECTED
 from ..resources.table import Resource
-from .registry import Registry, check_preconditions, timestamp
+from .registry import Registry, qualified_kind, timestamp
 from .request import DeleteOptions, RequestContext
 from .status import Cause, StatusError, invalid_value, not_supported, success
 
-_POLICIES = ("Background", "Foreground", "Orphan")
+_POLICIES = ("Foreground", "Background", "Orphan")
 
 
 def delete_object(
@@ -24,7 +24,7 @@ def delete_object(
 ) -> Obj:
     """Deletes or marks for deletion; answers with the object or, when that kind does so, with a Status."""
     _check(options)
-    check_preconditions(resource, current["metadata"], options.uid, options.resource_version)
+    _check_preconditions(resource, current["metadata"], options)
     if resource.name == "namespaces":
         return _delete_namespace(registry, ctx, resource, current)
     meta = current["metadata"]
@@ -40,6 +40,23 @@ def delete_object(
     if waits:
         return current
     return _answer(registry, resource, registry.remove(resource, current), gone=True)
+
+
+def _check_preconditions(resource: Resource, meta: Obj, options: DeleteOptions) -> None:
+    """Models rest.BeforeDelete, which names the kind rather than the resource."""
+    why = ""
+    if options.uid and options.uid != meta["uid"]:
+        why = (
+            f"the UID in the precondition ({options.uid}) does not match the UID in record ({meta['uid']}). "
+            "The object might have been deleted and then recreated"
+        )
+    elif options.resource_version and options.resource_version != meta["resourceVersion"]:
+        why = (
+            f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion "
+            f"in record ({meta['resourceVersion']}). The object might have been modified"
+        )
+    if why:
+        raise StatusError.conflict(qualified_kind(resource), meta["name"], why)
 
 
 def _is_pending(meta: Obj, options: DeleteOptions, registry: Registry, resource: Resource, current: Obj) -> bool:

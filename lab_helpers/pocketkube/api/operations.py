@@ -21,7 +21,7 @@ from .deletion import delete_object
 from .fields import decode_body, decode_patched
 from .listing import list_objects, selection
 from .patch import apply_patch
-from .registry import Registry, check_preconditions
+from .registry import Registry, check_uid
 from .request import DeleteOptions, ListOptions, RequestContext, WatchOptions, Written
 from .status import StatusError, required
 from .subresources import (
@@ -165,7 +165,7 @@ class Operations:
         if current is None and subresource:
             raise StatusError.not_found(resource.name, name)
         if current is not None:
-            check_preconditions(resource, current["metadata"], (config.get("metadata") or {}).get("uid"), None)
+            check_uid(resource, current["metadata"], (config.get("metadata") or {}).get("uid"))
         shown = self._registry.present(resource, current) if current is not None else None
         merged = apply(shown, config, ctx.manager, ctx.force, resource, self._registry.now(), subresource)
         merged = decode_body(merged, (), resource, "Ignore", [])

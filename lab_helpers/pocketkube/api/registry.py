@@ -193,8 +193,6 @@ class Registry:
         strategy = self.strategy(resource)
         obj = self._own_copy(resource, given)
         meta, old_meta = obj["metadata"], current["metadata"]
-        if resource.namespaced:
-            self._place(resource, old_meta.get("namespace"), meta)
         self._check_identity(resource, meta, old_meta, strategy)
         self._keep_system_fields(meta, old_meta, applied)
         strategy.default(obj)
@@ -207,7 +205,7 @@ class Registry:
             strategy.prepare_for_status_update(obj, current)
             causes = strategy.validate_status_update(obj, current)
         elif _bump_generation(strategy, obj, current):
-            causes = strategy.validate(obj)
+            causes = strategy.validate_part(obj)
         self._refuse(resource, obj, validate_metadata_update(meta, old_meta) + causes)
         return self._finish_replace(ctx, resource, obj, current)
 
@@ -246,7 +244,13 @@ class Registry:
             raise StatusError.bad_request(
                 f"the name of the object ({given}) does not match the name on the URL ({name})"
             )
-        check_preconditions(resource, old_meta, meta.get("uid"), None)
+        given_namespace, namespace = meta.get("namespace") or "", old_meta.get("namespace") or ""
+        if given_namespace and given_namespace != namespace:
+            why = f"does not match the namespace on the request ({namespace})"
+            raise StatusError.bad_request(f"the namespace of the object ({given_namespace}) {why}")
+        if resource.namespaced:
+            meta["namespace"] = namespace
+        check_uid(resource, old_meta, meta.get("uid"))
         version = meta.get("resourceVersion")
         if version and version != "0" and version != old_meta["resourceVersion"]:
             raise StatusError.conflict(resource.name, name)
@@ -288,8 +292,7 @@ class Registry:
 
     def _refuse(self, resource: Resource, obj: Obj, causes: list[Cause]) -> None:
         if causes:
-            kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
-            raise StatusError.invalid(kind, obj["metadata"].get("name") or "", causes)
+            raise StatusError.invalid(qualified_kind(resource), obj["metadata"].get("name") or "", causes)
 
     def _warn(self, ctx: RequestContext, strategy: Strategy, obj: Obj, old: Obj | None) -> None:
         for warning in strategy.warnings(obj, old):
@@ -302,17 +305,31 @@ class Registry:
             raise StatusError.internal(str(error)) from error
 
 
-def check_preconditions(resource: Resource, meta: Obj, uid: str | None, version: str | None) -> None:
-    """Models apiserver pkg/storage Preconditions.Check."""
-    if uid and uid != meta["uid"]:
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta['uid']}"
-        raise StatusError.conflict(resource.name, meta["name"], why)
-    if version and version != meta["resourceVersion"]:
-        why = (
-            f"Precondition failed: ResourceVersion in precondition: {version}, "
-            f"ResourceVersion in object meta: {meta['resourceVersion']}"
-        )
-        raise StatusError.conflict(resource.name, meta["name"], why)
+_STORAGE_FOLDERS = {
+    "endpoints": "services/endpoints",
+    "nodes": "minions",
+    "replicationcontrollers": "controllers",
+    "services": "services/specs",
+}
+
+
+def check_uid(resource: Resource, meta: Obj, uid: str | None) -> None:
+    """An update is meant for one object, not for its successor of the same name.
+
+    Models apiserver pkg/storage Preconditions.Check, whose message shows the key in etcd.
+    """
+    if not uid or uid == meta["uid"]:
+        return
+    folder = _STORAGE_FOLDERS.get(resource.plural, resource.plural)
+    key = "/".join(part for part in ("/registry", folder, meta.get("namespace"), meta["name"]) if part)
+    failure = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta['uid']}"
+    stored = f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0"
+    raise StatusError.conflict(resource.name, meta["name"], f"{stored}, AdditionalErrorMsg: {failure}")
+
+
+def qualified_kind(resource: Resource) -> str:
+    """`Pod`, `Deployment.apps`: a kind as errors about an object name it."""
+    return f"{resource.kind}.{resource.group}" if resource.group else resource.kind
 
 
 def _is_finished(obj: Obj) -> bool:

@@ -66,7 +66,7 @@ def parse_label_selector(text: str) -> LabelSelector:
     try:
         return LabelSelector(tuple(_Parser(text).requirements()))
     except ValueError as error:
-        raise StatusError.bad_request(f"unable to parse requirement: {error}") from None
+        raise StatusError.bad_request(str(error)) from None
 
 
 def compile_label_selector(selector: Obj | None) -> LabelSelector:
@@ -87,7 +87,7 @@ class _Parser:
     def requirements(self) -> list[Requirement]:
         found: list[Requirement] = []
         while self._peek() != _END:
-            found.append(self._requirement())
+            found.append(self._parsed_requirement())
             if self._peek() == _END:
                 break
             separator = self._next()
@@ -97,9 +97,15 @@ class _Parser:
                 raise ValueError(f"found '{self._peek()}', expected: identifier after ','")
         return found
 
-    def _requirement(self) -> Requirement:
+    def _parsed_requirement(self) -> Requirement:
         if not (_is_word(self._peek()) or self._peek() == "!"):
             raise ValueError(f"found '{self._peek()}', expected: !, identifier, or 'end of string'")
+        try:
+            return self._requirement()
+        except ValueError as error:
+            raise ValueError(f"unable to parse requirement: {error}") from None
+
+    def _requirement(self) -> Requirement:
         negated = self._peek() == "!" and bool(self._next())
         key = self._next()
         if not _is_word(key):

@@ -52,10 +52,19 @@ def go_quote(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+class Verbatim(str):
+    """A bad value that is printed as it is: a nil map shows as a bare `null`."""
+
+
+NIL_MAP = Verbatim("null")
+
+
 def go_value(value: Any) -> str:
     """A bad value as upstream prints it: strings quoted, numbers bare, everything else as Go's compact JSON."""
     if value is None:
         return '"null"'
+    if isinstance(value, Verbatim):
+        return value
     if isinstance(value, str):
         return go_quote(value)
     if isinstance(value, (bool, int, float)):

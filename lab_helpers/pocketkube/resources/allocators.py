@@ -59,6 +59,7 @@ class ServiceIPAllocator:
         network = ipaddress.ip_network(cidr)
         size = network.num_addresses
         band = 0 if size <= 16 else max(16, min(256, size // 16))
+        self._network = network
         self.preview = str(network[0])
         """What a dry run shows in place of an address."""
         self._range = _Range(int(network[1]), int(network[-2]), band, random)
@@ -69,8 +70,11 @@ class ServiceIPAllocator:
     def allocate(self, address: str) -> None:
         """Takes one address."""
         number = int(ipaddress.ip_address(address))
-        if ipaddress.ip_address(address).version != 4 or not self._range.holds(number):
+        if ipaddress.ip_address(address) not in self._network:
             raise NotAllocated("the provided network does not match the current range")
+        if not self._range.holds(number):
+            bounds = f"The range of valid IPs is {self._network}"
+            raise NotAllocated(f"the provided IP ({address}) is not in the valid range. {bounds}")
         if self._range.is_taken(number):
             raise NotAllocated("provided IP is already allocated")
         self._range.take(number)

@@ -14,51 +14,100 @@ from .naming import (
     label_problems,
     port_name_problems,
     port_number_problems,
+    subdomain_problems,
 )
 from .service_validation import PROTOCOLS, validate_port_or_name
 
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
-_MESSAGE_POLICIES = ("FallbackToLogsOnError", "File")
+_MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
 _NOT_NEGATIVE = "must be greater than or equal to 0"
 _STANDARD_RESOURCES = ("cpu", "ephemeral-storage", "memory")
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
 _HOOK_HANDLERS = ("exec", "httpGet", "tcpSocket", "sleep")
 _FIELD_PATHS = (
-    "metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName",
-    "spec.serviceAccountName", "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs",
+    "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
+    "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs",
 )  # fmt: skip
+_FIELD_MAPS = ("metadata.annotations", "metadata.labels")
 
 
 def validate_containers(spec: Obj, volumes: set[str], path: str) -> list[Cause]:
     """All containers of a Pod: their names are unique among all."""
-    containers, first = spec.get("containers") or [], spec.get("initContainers") or []
+    containers = spec.get("containers") or []
     causes: list[Cause] = [] if containers else [required(f"{path}.containers")]
     names: set[str] = set()
     for index, container in enumerate(containers):
-        causes += _validate_container(container, volumes, names, f"{path}.containers[{index}]")
-    for index, container in enumerate(first):
+        where = f"{path}.containers[{index}]"
+        causes += _validate_common(container, volumes, where) + _validate_unique(container, names, where)
+        causes += _validate_life(container, where)
+    causes += _validate_host_ports(containers, f"{path}.containers")
+    for index, container in enumerate(spec.get("initContainers") or []):
         where = f"{path}.initContainers[{index}]"
-        causes += _validate_container(container, volumes, names, where, is_init=True)
+        causes += _validate_common(container, volumes, where) + _validate_unique(container, names, where)
+        causes += _validate_init(container, where)
     for index, container in enumerate(spec.get("ephemeralContainers") or []):
         where = f"{path}.ephemeralContainers[{index}]"
-        causes += _validate_common(container, volumes, names, where)
-        for field in ("ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"):
-            if container.get(field):
-                causes.append(forbidden_field(f"{where}.{field}", "cannot be set for an Ephemeral Container"))
+        causes += _validate_common(container, volumes, where) + _image_causes(container, where)
+        causes += _validate_unique(container, names, where) + _validate_ephemeral(container, where)
     return causes
 
 
-def _validate_container(
-    container: Obj, volumes: set[str], names: set[str], path: str, *, is_init: bool = False
-) -> list[Cause]:
-    causes = _validate_common(container, volumes, names, path)
-    restarts = container.get("restartPolicy") == "Always"
-    if is_init and not restarts:
-        why = "may not be set for init containers without restartPolicy=Always"
-        for field in ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe"):
-            if container.get(field) is not None:
-                causes.append(forbidden_field(f"{path}.{field}", why))
-        return causes
+def validate_images(spec: Obj, path: str) -> list[Cause]:
+    """What is asked of the images of a Pod, but not of a template's."""
+    return [
+        cause
+        for kind in ("containers", "initContainers")
+        for index, container in enumerate(spec.get(kind) or [])
+        for cause in _image_causes(container, f"{path}.{kind}[{index}]")
+    ]
+
+
+def _image_causes(container: Obj, path: str) -> list[Cause]:
+    image = container.get("image") or ""
+    if image == image.strip():
+        return []
+    return [invalid_value(f"{path}.image", image, "must not have leading or trailing whitespace")]
+
+
+def _validate_unique(container: Obj, names: set[str], path: str) -> list[Cause]:
+    name = container.get("name") or ""
+    causes = [duplicate(f"{path}.name", name)] if name in names else []
+    names.add(name)
+    return causes
+
+
+def _validate_host_ports(containers: list[Obj], path: str) -> list[Cause]:
+    taken: set[str] = set()
+    causes: list[Cause] = []
+    for index, container in enumerate(containers):
+        for number, port in enumerate(container.get("ports") or []):
+            if not port.get("hostPort"):
+                continue
+            text = f"{port['protocol']}/{port.get('hostIP') or ''}/{port['hostPort']}"
+            if text in taken:
+                causes.append(duplicate(f"{path}[{index}].ports[{number}].hostPort", text))
+            taken.add(text)
+    return causes
+
+
+def _validate_ephemeral(container: Obj, path: str) -> list[Cause]:
+    return [
+        forbidden_field(f"{path}.{field}", "cannot be set for an Ephemeral Container")
+        for field in ("ports", "resources", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
+        if container.get(field)
+    ]
+
+
+def _validate_init(container: Obj, path: str) -> list[Cause]:
+    if container.get("restartPolicy") == "Always":
+        return _validate_life(container, path)
+    why = "may not be set for init containers without restartPolicy=Always"
+    fields = ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
+    return [forbidden_field(f"{path}.{field}", why) for field in fields if container.get(field) is not None]
+
+
+def _validate_life(container: Obj, path: str) -> list[Cause]:
+    causes: list[Cause] = []
     for hook in ("postStart", "preStop"):
         handler = (container.get("lifecycle") or {}).get(hook)
         if handler is not None:
@@ -69,20 +118,15 @@ def _validate_container(
     return causes
 
 
-def _validate_common(container: Obj, volumes: set[str], names: set[str], path: str) -> list[Cause]:
+def _validate_common(container: Obj, volumes: set[str], path: str) -> list[Cause]:
     causes: list[Cause] = []
     name, image = container.get("name") or "", container.get("image") or ""
     if not name:
         causes.append(required(f"{path}.name"))
     else:
         causes += [invalid_value(f"{path}.name", name, problem) for problem in label_problems(name)]
-        if name in names:
-            causes.append(duplicate(f"{path}.name", name))
-    names.add(name)
     if not image:
         causes.append(required(f"{path}.image"))
-    elif image != image.strip():
-        causes.append(invalid_value(f"{path}.image", image, "must not have leading or trailing whitespace"))
     if container["terminationMessagePolicy"] not in _MESSAGE_POLICIES:
         field = f"{path}.terminationMessagePolicy"
         causes.append(not_supported(field, container["terminationMessagePolicy"], _MESSAGE_POLICIES))
@@ -134,59 +178,65 @@ def _validate_environment(variables: list[Obj], path: str) -> list[Cause]:
 
 def _validate_value_from(variable: Obj, path: str) -> list[Cause]:
     source = variable["valueFrom"]
-    if len(source) > 1:
-        return [invalid_value(path, "", "may not have more than one field specified at a time")]
-    if variable.get("value"):
-        return [invalid_value(path, "", "may not be specified when `value` is not empty")]
-    if not source:
-        why = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
-        return [invalid_value(path, "", why)]
     causes: list[Cause] = []
-    for kind in ("configMapKeyRef", "secretKeyRef"):
-        reference = source.get(kind)
-        if reference is None:
-            continue
-        causes += [] if reference.get("name") else [required(f"{path}.{kind}.name")]
-        key = reference.get("key") or ""
-        problems = config_key_problems(key) if key else []
-        causes += [] if key else [required(f"{path}.{kind}.key")]
-        causes += [invalid_value(f"{path}.{kind}.key", key, problem) for problem in problems]
     if source.get("fieldRef") is not None:
         causes += _validate_field_ref(source["fieldRef"], f"{path}.fieldRef")
+    for kind in ("configMapKeyRef", "secretKeyRef"):
+        if source.get(kind) is not None:
+            causes += _validate_key_ref(source[kind], f"{path}.{kind}")
+    if not source:
+        why = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
+        causes.append(invalid_value(path, "", why))
+    elif variable.get("value"):
+        causes.append(invalid_value(path, "", "may not be specified when `value` is not empty"))
+    elif len(source) > 1:
+        causes.append(invalid_value(path, "", "may not have more than one field specified at a time"))
     return causes
+
+
+def _validate_key_ref(reference: Obj, path: str) -> list[Cause]:
+    name, key = reference.get("name") or "", reference.get("key") or ""
+    causes = [invalid_value(f"{path}.name", name, problem) for problem in subdomain_problems(name)]
+    if not key:
+        return [*causes, required(f"{path}.key")]
+    return causes + [invalid_value(f"{path}.key", key, problem) for problem in config_key_problems(key)]
 
 
 def _validate_field_ref(reference: Obj, path: str) -> list[Cause]:
     field = reference.get("fieldPath") or ""
     if not field:
         return [required(f"{path}.fieldPath")]
-    plain = field.partition("[")[0]
-    if "[" in field and plain in ("metadata.annotations", "metadata.labels") and field.endswith("']"):
-        return []
-    if field in ("metadata.annotations", "metadata.labels") or plain not in _FIELD_PATHS:
-        if not field.startswith(("metadata.", "spec.", "status.")):
-            return [invalid_value(f"{path}.fieldPath", field, "error converting fieldPath: field label not supported: "
-                                  f"{field}")]  # fmt: skip
-        if plain not in _FIELD_PATHS:
-            why = f"error converting fieldPath: field label not supported: {field}"
-            return [invalid_value(f"{path}.fieldPath", field, why)]
-        supported = [name for name in _FIELD_PATHS if name not in ("metadata.annotations", "metadata.labels")]
-        return [not_supported(f"{path}.fieldPath", field, supported)]
+    name, bracket, rest = field.partition("['")
+    if bracket and rest.endswith("']"):
+        if name not in _FIELD_MAPS:
+            return [invalid_value(path, name, "does not support subscript")]
+        key = rest.removesuffix("']")
+        checked = key.lower() if name == "metadata.annotations" else key
+        return [invalid_value(path, checked, problem) for problem in label_key_problems(checked)]
+    if field in _FIELD_MAPS:
+        return [not_supported(f"{path}.fieldPath", field, _FIELD_PATHS)]
+    if field not in _FIELD_PATHS:
+        why = f"error converting fieldPath: field label not supported: {field}"
+        return [invalid_value(f"{path}.fieldPath", field, why)]
     return []
 
 
 def _validate_env_from(sources: list[Obj], path: str) -> list[Cause]:
     causes: list[Cause] = []
     for index, source in enumerate(sources):
-        where = f"{path}[{index}]"
+        where, prefix = f"{path}[{index}]", source.get("prefix") or ""
+        if prefix:
+            causes += [invalid_value(f"{where}.prefix", prefix, problem) for problem in env_name_problems(prefix)]
         kinds = [kind for kind in ("configMapRef", "secretRef") if source.get(kind) is not None]
-        if not kinds:
-            causes.append(invalid_value(where, "", "must specify one of: `configMapRef` or `secretRef`"))
-        elif len(kinds) > 1:
-            causes.append(invalid_value(where, "", "may not have more than one field specified at a time"))
         for kind in kinds:
-            if not source[kind].get("name"):
-                causes.append(required(f"{where}.{kind}.name"))
+            name = source[kind].get("name") or ""
+            causes += [] if name else [required(f"{where}.{kind}.name")]
+            problems = subdomain_problems(name) if name else []
+            causes += [invalid_value(f"{where}.{kind}.name", name, problem) for problem in problems]
+        if not kinds:
+            causes.append(invalid_value(path, "", "must specify one of: `configMapRef` or `secretRef`"))
+        elif len(kinds) > 1:
+            causes.append(invalid_value(path, "", "may not have more than one field specified at a time"))
     return causes
 
 
@@ -206,9 +256,9 @@ def _validate_mounts(mounts: list[Obj], volumes: set[str], path: str) -> list[Ca
         targets.add(target)
         sub_path = mount.get("subPath") or ""
         if sub_path.startswith("/"):
-            causes.append(invalid_value(f"{where}.subPath", sub_path, "must be a relative path"))
+            causes.append(invalid_value(f"{path}.subPath", sub_path, "must be a relative path"))
         if ".." in sub_path.split("/"):
-            causes.append(invalid_value(f"{where}.subPath", sub_path, "must not contain '..'"))
+            causes.append(invalid_value(f"{path}.subPath", sub_path, "must not contain '..'"))
     return causes
 
 

@@ -109,9 +109,6 @@ def _validate_ports(ports: list[Obj]) -> list[Cause]:
         names.add(name)
         if port["protocol"] not in PROTOCOLS:
             causes.append(not_supported(f"{path}.protocol", port["protocol"], PROTOCOLS))
-        if port.get("port") is not None:
-            problems = port_number_problems(port["port"])
-            causes += [invalid_value(f"{path}.port", port["port"], problem) for problem in problems]
         if port.get("appProtocol") is not None:
             value = port["appProtocol"]
             causes += [invalid_value(f"{path}.appProtocol", value, problem) for problem in label_key_problems(value)]
@@ -155,8 +152,9 @@ def _validate_subset(subset: Obj, path: str) -> list[Cause]:
         for index, address in enumerate(subset.get(field) or []):
             where, text = f"{path}.{field}[{index}].ip", address.get("ip") or ""
             problems = ip_problems(text)
-            special = special_address_problem(text) if not problems else ""
-            causes += [invalid_value(where, text, problem) for problem in problems or ([special] if special else [])]
+            special = special_address_problem(text) if not problems else "must be a valid IP address"
+            problems += [special] if special else []
+            causes += [invalid_value(where, text, problem) for problem in problems]
     ports = subset.get("ports") or []
     for index, port in enumerate(ports):
         where, name = f"{path}.ports[{index}]", port.get("name") or ""

@@ -16,7 +16,7 @@ from ..store import Store
 from .metadata import validate_annotations
 from .pod_defaults import default_pod, default_pod_spec
 from .pod_update import validate_pod_update
-from .pod_validation import validate_pod_spec
+from .pod_validation import validate_new_pod, validate_pod
 from .strategy import Strategy
 
 TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -67,7 +67,11 @@ class PodStrategy(Strategy):
 
     def validate(self, obj: Obj) -> list[Cause]:
         """See `pod_validation`."""
-        return validate_pod_spec(obj["spec"], "spec", obj["metadata"])
+        return validate_new_pod(obj)
+
+    def validate_part(self, obj: Obj) -> list[Cause]:
+        """A Pod that got ephemeral containers."""
+        return validate_pod(obj)
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """See `pod_update`."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+import json
+
 from ..api.status import Cause, forbidden_field, invalid_value
 from ..objects import Obj, copy
-from .pod_validation import validate_pod_spec
+from .pod_validation import validate_pod
 
 _IMMUTABLE = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
@@ -16,16 +19,24 @@ _IMMUTABLE = (
 def validate_pod_update(new: Obj, old: Obj) -> list[Cause]:
     """A Pod as the successor of another."""
     spec, before = new["spec"], old["spec"]
-    causes = validate_pod_spec(spec, "spec", new["metadata"])
+    causes = validate_pod(new)
     for kind in ("containers", "initContainers"):
         if len(spec.get(kind) or []) != len(before.get(kind) or []):
             causes.append(forbidden_field(f"spec.{kind}", "pod updates may not add or remove containers"))
     if any(cause.message.endswith("add or remove containers") for cause in causes):
         return causes
     causes += _validate_deadline(spec, before) + _validate_tolerations(spec, before)
-    if _comparable(spec, before) != before:
-        causes.append(forbidden_field("spec", _IMMUTABLE))
+    wanted = _comparable(spec, before)
+    if wanted != before:
+        causes.append(forbidden_field("spec", f"{_IMMUTABLE}\n{_difference(before, wanted)}"))
     return causes
+
+
+def _difference(before: Obj, wanted: Obj) -> str:
+    """What the update would change, as a unified diff (of the fields users know; upstream shows its internal type)."""
+    old, new = (json.dumps(spec, indent=1, sort_keys=True).splitlines() for spec in (before, wanted))
+    lines = list(difflib.unified_diff(old, new, lineterm=""))[2:]  # without the names of files
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _validate_deadline(spec: Obj, before: Obj) -> list[Cause]:
@@ -41,10 +52,14 @@ def _validate_deadline(spec: Obj, before: Obj) -> list[Cause]:
 
 
 def _validate_tolerations(spec: Obj, before: Obj) -> list[Cause]:
-    has = spec.get("tolerations") or []
-    if all(toleration in has for toleration in before.get("tolerations") or []):
+    kept = [_fixed_part(toleration) for toleration in spec.get("tolerations") or []]
+    if all(_fixed_part(toleration) in kept for toleration in before.get("tolerations") or []):
         return []
     return [forbidden_field("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")]
+
+
+def _fixed_part(toleration: Obj) -> Obj:
+    return {field: value for field, value in toleration.items() if field != "tolerationSeconds"}
 
 
 def _comparable(spec: Obj, before: Obj) -> Obj:
@@ -53,7 +68,7 @@ def _comparable(spec: Obj, before: Obj) -> Obj:
     for kind in ("containers", "initContainers"):
         for container, old in zip(same.get(kind) or [], before.get(kind) or [], strict=False):
             container["image"] = old.get("image")
-    for field in ("activeDeadlineSeconds", "tolerations"):
+    for field in ("activeDeadlineSeconds", "tolerations", "schedulingGates"):
         same.pop(field, None)
         if field in before:
             same[field] = before[field]

@@ -2,80 +2,146 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..api.status import Cause, forbidden_field, invalid_value, not_supported, required
 from ..objects import Obj
-from .container_validation import validate_containers
-from .metadata import validate_labels
+from .container_validation import validate_containers, validate_images
+from .metadata import validate_annotations, validate_labels
 from .naming import ip_problems, label_key_problems, label_problems, label_value_problems, subdomain_problems
 from .volume_validation import validate_volumes
 
-_DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
+RESTART_POLICIES = ("Always", "OnFailure", "Never")
+_DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
-_LONGEST_DEADLINE = 2**31 - 1
-_MOST_ID = 2**32 - 1
+_PREEMPTION = ("PreemptLowerPriority", "Never")
+_MOST_INT32, _MOST_ID = 2**31 - 1, 2**32 - 1
+_MOST_NAMESERVERS, _MOST_SEARCHES = 3, 32
 
 
-def validate_pod_spec(spec: Obj, path: str, meta: Obj | None = None) -> list[Cause]:
-    """A Pod's spec. `meta` is that of the Pod, or of the template it is part of."""
+def validate_pod(obj: Obj) -> list[Cause]:
+    """The spec of a Pod. Models validatePodMetadataAndSpec."""
+    spec = obj["spec"]
+    return validate_pod_spec(spec, "spec", is_pod=True) + validate_images(spec, "spec")
+
+
+def validate_new_pod(obj: Obj) -> list[Cause]:
+    """What is wrong with a Pod that is created. Models ValidatePodCreate."""
+    causes, spec = validate_pod(obj), obj["spec"]
+    if spec.get("ephemeralContainers"):
+        causes.append(forbidden_field("spec.ephemeralContainers", "cannot be set on create"))
+    if spec.get("nodeName") and spec.get("schedulingGates"):
+        why = "cannot be set until all schedulingGates have been cleared"
+        causes.append(forbidden_field("spec.nodeName", why))
+    return causes
+
+
+def validate_pod_spec(spec: Obj, path: str, *, is_pod: bool = False) -> list[Cause]:
+    """The spec of a Pod or of a template."""
     volumes, causes = validate_volumes(spec.get("volumes") or [], f"{path}.volumes")
     causes += validate_containers(spec, volumes, path)
-    if spec.get("restartPolicy") not in ("Always", "OnFailure", "Never"):
-        causes.append(
-            not_supported(f"{path}.restartPolicy", spec.get("restartPolicy"), ["Always", "OnFailure", "Never"])
-        )
+    causes += _validate_host_ports(spec, path, is_pod)
+    if spec.get("restartPolicy") not in RESTART_POLICIES:
+        causes.append(not_supported(f"{path}.restartPolicy", spec.get("restartPolicy"), RESTART_POLICIES))
     if spec.get("dnsPolicy") not in _DNS_POLICIES:
         causes.append(not_supported(f"{path}.dnsPolicy", spec.get("dnsPolicy"), _DNS_POLICIES))
     causes += validate_labels(spec.get("nodeSelector") or {}, f"{path}.nodeSelector")
-    causes += _validate_security(spec.get("securityContext") or {}, f"{path}.securityContext")
-    causes += _validate_pull_secrets(spec.get("imagePullSecrets") or [], f"{path}.imagePullSecrets")
-    causes += _validate_dns(spec, path)
+    causes += validate_ids(spec.get("securityContext") or {}, ("fsGroup", "runAsUser", "runAsGroup"), path)
+    causes += _validate_dns(spec, f"{path}.dnsConfig")
+    causes += _validate_gates(spec, path)
     causes += _validate_names(spec, path)
-    causes += _validate_tolerations(spec.get("tolerations") or [], f"{path}.tolerations")
+    causes += validate_tolerations(spec.get("tolerations") or [], f"{path}.tolerations")
     causes += _validate_host_aliases(spec.get("hostAliases") or [], f"{path}.hostAliases")
+    return causes + _validate_priority(spec, path)
+
+
+def validate_template(template: Obj, path: str, owner: str) -> list[Cause]:
+    """The template of a controller that keeps its Pods running."""
+    meta, spec = template.get("metadata") or {}, template["spec"]
+    causes = validate_labels(meta.get("labels") or {}, f"{path}.labels")
+    causes += validate_annotations(meta.get("annotations") or {}, f"{path}.annotations")
+    causes += validate_pod_spec(spec, f"{path}.spec")
+    if spec.get("ephemeralContainers"):
+        why = "ephemeral containers not allowed in pod template"
+        causes.append(forbidden_field(f"{path}.spec.ephemeralContainers", why))
+    if spec.get("restartPolicy") != "Always":
+        causes.append(not_supported(f"{path}.spec.restartPolicy", spec.get("restartPolicy"), ["Always"]))
+    if spec.get("activeDeadlineSeconds") is not None:
+        why = f"activeDeadlineSeconds in {owner} is not Supported"
+        causes.append(forbidden_field(f"{path}.spec.activeDeadlineSeconds", why))
     return causes
 
 
-def _validate_security(context: Obj, path: str) -> list[Cause]:
+def validate_ids(context: Obj, fields: tuple[str, ...], path: str) -> list[Cause]:
+    """User and group numbers of a security context."""
     causes: list[Cause] = []
-    for field in ("fsGroup", "runAsUser", "runAsGroup"):
+    for field in fields:
         value = context.get(field)
         if value is not None and not 0 <= value <= _MOST_ID:
-            causes.append(invalid_value(f"{path}.{field}", value, f"must be between 0 and {_MOST_ID}, inclusive"))
+            bounds = f"must be between 0 and {_MOST_ID}, inclusive"
+            causes.append(invalid_value(f"{path}.securityContext.{field}", value, bounds))
     return causes
 
 
-def _validate_pull_secrets(references: list[Obj], path: str) -> list[Cause]:
-    return [required(f"{path}[{index}].name") for index, each in enumerate(references) if not each.get("name")]
+def _validate_host_ports(spec: Obj, path: str, is_pod: bool) -> list[Cause]:
+    if not spec.get("hostNetwork"):
+        return []
+    causes: list[Cause] = []
+    for index, container in enumerate(spec.get("containers") or []):
+        for number, port in enumerate(container.get("ports") or []):
+            on_host, inside = port.get("hostPort") or 0, port.get("containerPort") or 0
+            if (is_pod or on_host) and on_host != inside:
+                where = f"{path}.containers[{index}].ports[{number}].hostPort"
+                why = "must match `containerPort` when `hostNetwork` is true"
+                causes.append(invalid_value(where, on_host, why))
+    return causes
 
 
 def _validate_dns(spec: Obj, path: str) -> list[Cause]:
     config = spec.get("dnsConfig")
-    if spec.get("dnsPolicy") != "None":
-        return []
-    if config is None:
-        return [required(f"{path}.dnsConfig", "must provide `dnsConfig` when `dnsPolicy` is None")]
-    if not config.get("nameservers"):
-        why = "must provide at least one DNS nameserver when `dnsPolicy` is None"
-        return [required(f"{path}.dnsConfig.nameservers", why)]
-    return []
+    if spec.get("dnsPolicy") == "None":
+        if config is None:
+            return [required(path, "must provide `dnsConfig` when `dnsPolicy` is None")]
+        if not config.get("nameservers"):
+            why = "must provide at least one DNS nameserver when `dnsPolicy` is None"
+            return [required(f"{path}.nameservers", why)]
+    servers, searches = (config or {}).get("nameservers") or [], (config or {}).get("searches") or []
+    causes: list[Cause] = []
+    if len(servers) > _MOST_NAMESERVERS:
+        why = f"must not have more than {_MOST_NAMESERVERS} nameservers"
+        causes.append(invalid_value(f"{path}.nameservers", servers, why))
+    for index, server in enumerate(servers):
+        causes += [invalid_value(f"{path}.nameservers[{index}]", server, problem) for problem in ip_problems(server)]
+    if len(searches) > _MOST_SEARCHES:
+        why = f"must not have more than {_MOST_SEARCHES} search paths"
+        causes.append(invalid_value(f"{path}.searches", searches, why))
+    for index, option in enumerate((config or {}).get("options") or []):
+        if not option.get("name"):
+            causes.append(required(f"{path}.options[{index}]", "must not be empty"))
+    return causes
+
+
+def _validate_gates(spec: Obj, path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    for index, gate in enumerate(spec.get("readinessGates") or []):
+        kind = gate.get("conditionType") or ""
+        where = f"{path}.readinessGates[{index}].conditionType"
+        causes += [invalid_value(where, kind, problem) for problem in label_key_problems(kind)]
+    for index, gate in enumerate(spec.get("schedulingGates") or []):
+        name = gate.get("name") or ""
+        where = f"{path}.schedulingGates[{index}]"
+        causes += [invalid_value(where, name, problem) for problem in label_key_problems(name)]
+    return causes
 
 
 def _validate_names(spec: Obj, path: str) -> list[Cause]:
     causes: list[Cause] = []
-    for field, problems in (("serviceAccountName", subdomain_problems), ("nodeName", subdomain_problems)):
+    for field in ("serviceAccountName", "nodeName"):
         value = spec.get(field)
         if value:
-            causes += [invalid_value(f"{path}.{field}", value, problem) for problem in problems(value)]
+            causes += [invalid_value(f"{path}.{field}", value, problem) for problem in subdomain_problems(value)]
     deadline = spec.get("activeDeadlineSeconds")
-    if deadline is not None and not 1 <= deadline <= _LONGEST_DEADLINE:
-        bounds = f"must be between 1 and {_LONGEST_DEADLINE}, inclusive"
+    if deadline is not None and not 1 <= deadline <= _MOST_INT32:
+        bounds = f"must be between 1 and {_MOST_INT32}, inclusive"
         causes.append(invalid_value(f"{path}.activeDeadlineSeconds", deadline, bounds))
-    grace = spec.get("terminationGracePeriodSeconds")
-    if grace is not None and grace < 0:
-        why = "must be greater than or equal to 0"
-        causes.append(invalid_value(f"{path}.terminationGracePeriodSeconds", grace, why))
     for field in ("hostname", "subdomain"):
         value = spec.get(field)
         if value:
@@ -83,7 +149,19 @@ def _validate_names(spec: Obj, path: str) -> list[Cause]:
     return causes
 
 
-def _validate_tolerations(tolerations: list[Obj], path: str) -> list[Cause]:
+def _validate_priority(spec: Obj, path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    name = spec.get("priorityClassName") or ""
+    if name:
+        causes += [invalid_value(f"{path}.priorityClassName", name, problem) for problem in subdomain_problems(name)]
+    policy = spec.get("preemptionPolicy")
+    if policy is not None and policy not in _PREEMPTION:
+        causes.append(not_supported(f"{path}.preemptionPolicy", policy, _PREEMPTION))
+    return causes
+
+
+def validate_tolerations(tolerations: list[Obj], path: str) -> list[Cause]:
+    """What a Pod puts up with."""
     causes: list[Cause] = []
     for index, toleration in enumerate(tolerations):
         causes += _validate_toleration(toleration, f"{path}[{index}]")
@@ -97,32 +175,21 @@ def _validate_toleration(toleration: Obj, path: str) -> list[Cause]:
     if key:
         causes += [invalid_value(f"{path}.key", key, problem) for problem in label_key_problems(key)]
     if not key and operator != "Exists":
-        why = "operator must be Exists when `key` is empty, which means \"match all values and all keys\""
+        why = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
         causes.append(invalid_value(f"{path}.operator", operator, why))
     if toleration.get("tolerationSeconds") is not None and effect != "NoExecute":
         why = "effect must be 'NoExecute' when `tolerationSeconds` is set"
         causes.append(invalid_value(f"{path}.effect", effect, why))
     if operator in ("", "Equal"):
-        causes += [invalid_value(f"{path}.operator", value, problem) for problem in label_value_problems(value)[:1]]
-    elif operator == "Exists" and value:
-        why = "value must be empty when `operator` is 'Exists'"
-        causes.append(invalid_value(f"{path}.operator", _shown(toleration), why))
+        problems = label_value_problems(value)
+        causes += [invalid_value(f"{path}.operator", value, ";".join(problems))] if problems else []
     elif operator != "Exists":
         causes.append(not_supported(f"{path}.operator", operator, ["Equal", "Exists"]))
+    elif value:
+        causes.append(invalid_value(f"{path}.operator", value, "value must be empty when `operator` is 'Exists'"))
     if effect and effect not in _EFFECTS:
         causes.append(not_supported(f"{path}.effect", effect, _EFFECTS))
     return causes
-
-
-def _shown(toleration: Obj) -> Any:
-    """A toleration as the server's own type prints."""
-    return {
-        "Key": toleration.get("key") or "",
-        "Operator": toleration.get("operator") or "",
-        "Value": toleration.get("value") or "",
-        "Effect": toleration.get("effect") or "",
-        "TolerationSeconds": toleration.get("tolerationSeconds"),
-    }
 
 
 def _validate_host_aliases(aliases: list[Obj], path: str) -> list[Cause]:
@@ -133,18 +200,4 @@ def _validate_host_aliases(aliases: list[Obj], path: str) -> list[Cause]:
         for number, name in enumerate(alias.get("hostnames") or []):
             where = f"{path}[{index}].hostnames[{number}]"
             causes += [invalid_value(where, name, problem) for problem in subdomain_problems(name)]
-    return causes
-
-
-def validate_template(template: Obj, path: str, only_policy: str = "Always") -> list[Cause]:
-    """A Pod template. Controllers that keep Pods running take no other restart policy."""
-    meta, spec = template.get("metadata") or {}, template["spec"]
-    causes = validate_labels(meta.get("labels") or {}, f"{path}.metadata.labels")
-    causes += validate_pod_spec(spec, f"{path}.spec", meta)
-    if spec.get("ephemeralContainers"):
-        why = "ephemeral containers not allowed in pod template"
-        causes.append(forbidden_field(f"{path}.spec.ephemeralContainers", why))
-    if spec.get("restartPolicy") != only_policy:
-        causes = [cause for cause in causes if cause.field != f"{path}.spec.restartPolicy"]
-        causes.append(not_supported(f"{path}.spec.restartPolicy", spec.get("restartPolicy"), [only_policy]))
     return causes

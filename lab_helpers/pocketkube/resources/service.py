@@ -205,8 +205,9 @@ class ServiceStrategy(Strategy):
             wants = spec["type"] == "NodePort" or spec.get("allocateLoadBalancerNodePorts") is not False
             # Asked ports first, so that none of them is given away to a port that doesn't mind.
             for index, port in enumerate(spec.get("ports") or []):
-                if port.get("nodePort"):
-                    self._take_port(new, f"spec.ports[{index}].nodePort", port["nodePort"], held, got)
+                if port.get("nodePort") and given.get(port["port"]) != port["nodePort"]:
+                    path = f"spec.ports[{index}].nodePort"
+                    self._take_port(new, path, port["nodePort"], held | (got if old else set()), got)
                     given.setdefault(port["port"], port["nodePort"])
             for port in spec.get("ports") or []:
                 if wants and not port.get("nodePort"):
@@ -225,7 +226,7 @@ class ServiceStrategy(Strategy):
         return candidate if candidate and (port["protocol"], candidate) not in used else None
 
     def _take_port(self, obj: Obj, path: str, port: int, held: set[int], got: set[int]) -> None:
-        if port in held or port in got:
+        if port in held:
             return
         try:
             self._ports.allocate(port)
@@ -253,6 +254,10 @@ class ServiceStrategy(Strategy):
             spec["ipFamilyPolicy"] = before.get("ipFamilyPolicy") or fallback
         name = new["metadata"].get("name") or ""
         causes = validate_cluster_ips(spec)
+        for index, address in enumerate(spec.get("clusterIPs") or []):
+            if not causes and ":" in address and index >= len(spec.get("ipFamilies") or []):
+                why = "IPv6 is not configured on this cluster"
+                causes.append(invalid_value(f"spec.clusterIPs[{index}]", spec["clusterIPs"], why))
         if causes:
             raise _invalid(name, *causes)
         policy, families = spec["ipFamilyPolicy"], spec.setdefault("ipFamilies", [])

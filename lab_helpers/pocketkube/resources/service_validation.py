@@ -23,7 +23,6 @@ _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _POLICIES = ("Cluster", "Local")
 _DISTRIBUTIONS = ("PreferClose", "PreferSameNode", "PreferSameZone")
 _FAMILY_POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
-_KUBELET_PORT = 10250
 _LONGEST_AFFINITY = 86400
 _LB_ONLY = "may only be used when `type` is 'LoadBalancer'"
 
@@ -89,11 +88,6 @@ def validate_external_address(address: str, path: str) -> list[Cause]:
 def _validate_type_needs(spec: Obj) -> list[Cause]:
     kind = spec["type"]
     causes: list[Cause] = []
-    if kind == "LoadBalancer":
-        for index, port in enumerate(spec.get("ports") or []):
-            if port.get("port") == _KUBELET_PORT:
-                why = f"may not expose port {_KUBELET_PORT} externally since it is used by kubelet"
-                causes.append(invalid_value(f"spec.ports[{index}]", _KUBELET_PORT, why))
     if kind in ("LoadBalancer", "NodePort") and is_headless(spec):
         causes.append(invalid_value("spec.clusterIPs[0]", "None", f"may not be set to 'None' for {kind} services"))
     if kind != "ExternalName":
@@ -270,6 +264,9 @@ def validate_service_update(new: Obj, old: Obj) -> list[Cause]:
     had_class, has_class = before.get("loadBalancerClass"), spec.get("loadBalancerClass")
     if before["type"] == spec["type"] == "LoadBalancer" and has_class != had_class:
         causes.append(invalid_value("spec.loadBalancerClass", has_class, "may not change once set"))
+    checked = needs_health_check_port(before) and needs_health_check_port(spec)
+    if checked and spec.get("healthCheckNodePort") != before.get("healthCheckNodePort"):
+        causes.append(forbidden_field("spec.healthCheckNodePort", "field is immutable"))
     return causes + validate_service(new)
 
 

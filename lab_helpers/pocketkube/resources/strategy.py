@@ -65,6 +65,10 @@ class Strategy:
         """What is wrong with the object, metadata apart."""
         return []
 
+    def validate_part(self, obj: Obj) -> list[Cause]:
+        """As `validate`, for an object whose desired state a subresource has changed."""
+        return self.validate(obj)
+
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """What is wrong with the object as a successor of the old one, metadata apart."""
         return self.validate(new)

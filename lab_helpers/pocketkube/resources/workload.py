@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..api.selectors import compile_label_selector
-from ..api.status import Cause, forbidden_field, invalid_value, not_supported, required
+from ..api.status import NIL_MAP, Cause, forbidden_field, invalid_value, not_supported, required
 from ..objects import Obj, matches_labels
 from .label_selector import validate_label_selector
 from .metadata import validate_immutable
@@ -18,6 +18,7 @@ from .pod_validation import validate_template
 from .strategy import Strategy
 
 _NOT_NEGATIVE = "must be greater than or equal to 0"
+_LABELS = "spec.template.metadata.labels"
 _MISMATCH = "`selector` does not match template `labels`"
 _PERCENT = (
     "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', "
@@ -38,27 +39,27 @@ def _validate_not_negative(spec: Obj, *fields: str) -> list[Cause]:
     ]
 
 
-def _validate_selected_template(spec: Obj, path: str = "spec") -> list[Cause]:
-    """The template makes Pods that the selector selects."""
-    causes: list[Cause] = []
-    labels = (spec["template"].get("metadata") or {}).get("labels") or {}
-    if not compile_label_selector(spec.get("selector")).matches(labels) or not _selects(spec.get("selector")):
-        causes.append(invalid_value(f"{path}.template.metadata.labels", labels, _MISMATCH))
-    return causes + validate_template(spec["template"], f"{path}.template")
-
-
-def _selects(selector: Obj | None) -> bool:
-    return bool((selector or {}).get("matchLabels") or (selector or {}).get("matchExpressions"))
-
-
-def _validate_selector(spec: Obj) -> list[Cause]:
+def _validate_selected(spec: Obj) -> list[Cause]:
+    """Selector and template, and that the one selects the Pods of the other."""
     selector = spec.get("selector")
+    causes: list[Cause] = []
     if selector is None:
-        return [required("spec.selector")]
-    causes = validate_label_selector(selector, "spec.selector")
-    if not _selects(selector):
-        causes.append(invalid_value("spec.selector", selector, "empty selector is invalid for deployment"))
-    return causes
+        causes.append(required("spec.selector"))
+    else:
+        causes += validate_label_selector(selector, "spec.selector")
+        if not selector.get("matchLabels") and not selector.get("matchExpressions"):
+            causes.append(invalid_value("spec.selector", selector, "empty selector is invalid for deployment"))
+    if causes and selector and any(cause.field.endswith((".operator", ".values")) for cause in causes):
+        return [*causes, invalid_value("spec.selector", selector, "invalid label selector")]
+    labels = _template_labels(spec["template"])
+    if selector is None or not compile_label_selector(selector).matches(labels or {}):
+        causes.append(invalid_value(_LABELS, NIL_MAP if labels is None else labels, _MISMATCH))
+    return causes + validate_template(spec["template"], "spec.template", "ReplicaSet")
+
+
+def _template_labels(template: Obj) -> dict[str, str] | None:
+    labels: dict[str, str] | None = (template.get("metadata") or {}).get("labels")
+    return labels
 
 
 class ReplicaSetStrategy(Strategy):
@@ -80,8 +81,7 @@ class ReplicaSetStrategy(Strategy):
     def validate(self, obj: Obj) -> list[Cause]:
         """Models ValidateReplicaSetSpec."""
         spec = obj["spec"]
-        causes = _validate_not_negative(spec, "replicas", "minReadySeconds")
-        return causes + _validate_selector(spec) + _validate_selected_template(spec)
+        return _validate_not_negative(spec, "replicas", "minReadySeconds") + _validate_selected(spec)
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """The selector is for life."""
@@ -104,9 +104,12 @@ class ReplicationControllerStrategy(ReplicaSetStrategy):
 
     def default(self, obj: Obj) -> None:
         """Models SetDefaults_ReplicationController."""
-        super().default(obj)
-        spec = obj["spec"]
-        labels = (spec["template"].get("metadata") or {}).get("labels") or {}
+        spec = obj.setdefault("spec", {})
+        spec.setdefault("replicas", 1)
+        if "template" in spec:
+            _default_template(spec)
+        obj.setdefault("status", {}).setdefault("replicas", 0)
+        labels = _template_labels(spec.get("template") or {})
         if labels and not spec.get("selector"):
             spec["selector"] = dict(labels)
         if labels and not obj["metadata"].get("labels"):
@@ -119,10 +122,12 @@ class ReplicationControllerStrategy(ReplicaSetStrategy):
         selector = spec.get("selector") or {}
         causes += [] if selector else [required("spec.selector")]
         causes += _validate_not_negative(spec, "replicas")
-        labels = (spec["template"].get("metadata") or {}).get("labels") or {}
-        if selector and not matches_labels(selector, labels):
-            causes.append(invalid_value("spec.template.metadata.labels", labels, _MISMATCH))
-        return causes + validate_template(spec["template"], "spec.template")
+        if "template" not in spec:
+            return [*causes, required("spec.template")]
+        labels = _template_labels(spec["template"])
+        if selector and not matches_labels(selector, labels or {}):
+            causes.append(invalid_value(_LABELS, NIL_MAP if labels is None else labels, _MISMATCH))
+        return causes + validate_template(spec["template"], "spec.template", "ReplicationController")
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Its selector may change."""
@@ -157,8 +162,7 @@ class DeploymentStrategy(Strategy):
     def validate(self, obj: Obj) -> list[Cause]:
         """Models ValidateDeploymentSpec."""
         spec = obj["spec"]
-        causes = _validate_not_negative(spec, "replicas") + _validate_selector(spec)
-        causes += _validate_selected_template(spec)
+        causes = _validate_not_negative(spec, "replicas") + _validate_selected(spec)
         causes += _validate_strategy(spec["strategy"])
         causes += _validate_not_negative(spec, "minReadySeconds", "revisionHistoryLimit")
         deadline = spec["progressDeadlineSeconds"]
