@@ -61,12 +61,13 @@ def probe() -> Probe:
         return Probe(False, reason, "Update the kernel.", ip=ip)
     found = _in_child()
     if "failed" in found:
-        reason, next_step = _explain(found["failed"], found["errno"], found["text"])
+        step = found["failed"] if found["user_namespace"] else "user"
+        reason, next_step = _explain(step, found["errno"], found["text"])
         return Probe(bool(found["user_namespace"]), reason, next_step, ip=ip)
     if "iptables" in found:
         return Probe(bool(found["user_namespace"]), iptables=found["iptables"], ip=ip)
     if not found["tried"]:
-        return Probe(True, "iptables is not installed", "Install the package iptables.", ip=ip)
+        return Probe(True, "iptables is not installed", "Install it; servicelab doctor names the command for this system.", ip=ip)
     return Probe(True, f"iptables can't make rules in a namespace: {found['text']}", "Try: servicelab doctor", ip=ip)
 
 

@@ -44,6 +44,8 @@ _COMMON_SETTINGS = {
 _NODE_SETTINGS = {
     "ipv4/ip_forward": "1",
     "ipv4/conf/all/route_localnet": "1",
+    # A Service without endpoints says so to every connection; with the default limit all but the first few time out.
+    "ipv4/icmp_ratelimit": "0",
 }
 _POD_LINK_SETTINGS = {"ipv4/conf/default/proxy_arp": "1"}
 """Inherited by every link made later: the Pods'."""
@@ -171,8 +173,13 @@ class KernelEngine:
 
     async def save(self, node: str, table: str = "", *, counters: bool = False) -> str:
         """`iptables-save` of a node."""
-        options = (["-t", table] if table else []) + (["-c"] if counters else [])
-        return await self.command(node, [self._save_program, *options])
+        # Without root the list of tables can't be read, so that iptables-legacy-save has to be told each.
+        tables = [table] if table or "legacy" not in self._save_program else ["mangle", "filter", "nat"]
+        options = ["-c"] if counters else []
+        saved = [
+            await self.command(node, [self._save_program, *(["-t", name] if name else []), *options]) for name in tables
+        ]
+        return "".join(saved)
 
     async def command(self, node: str, argv: Sequence[str], *, input: str = "") -> str:
         """Runs an administration command on a node. Raises EngineError with its own words."""
