@@ -164,4 +164,11 @@ def _tag_exists(entry: dict[str, Any], tag: str) -> bool:
 
 
 def _fill_in(text: str) -> str:
-    return text.replace("{python}", sys.executable).replace("{programs}", programs.__name__)
+    # Only the standard library is imported, so `site` and the working folder may be left out; that also starts faster.
+    root = Path(programs.__file__ or "").parents[len(programs.__name__.split("."))]
+    run_module = f"env PYTHONPATH={root} {sys.executable} -S -P -m"
+    return (
+        text.replace("{program}", run_module)
+        .replace("{python}", sys.executable)
+        .replace("{programs}", programs.__name__)
+    )

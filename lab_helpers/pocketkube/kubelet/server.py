@@ -75,7 +75,9 @@ class KubeletServer:
         _require_websocket(request)
         socket = await open_channels(request)
         try:
-            process = await self._runtime.exec(record.container_id, command, tty=options.tty, stdin=options.stdin)
+            process = await self._runtime.exec(
+                record.container_id, _without_foreign_owners(command), tty=options.tty, stdin=options.stdin
+            )
         except RuntimeError as error:
             await send_status(socket, failure_status(f"error executing command in container: {error}"))
             return socket
@@ -174,6 +176,17 @@ def _log_path(folder: Path, pod_name: str, record: ContainerRecord, *, previous:
         }.get(reason, reason)
         raise web.HTTPBadRequest(text=f'container "{record.name}" in pod "{pod_name}" is waiting to start: {why}')
     return folder / record.name / f"{record.restart_count}.log"
+
+
+def _without_foreign_owners(command: list[str]) -> list[str]:
+    """`kubectl cp` unpacks with tar, which as root restores owners.
+
+    Where the cluster runs without root, the only user that exists inside is root, and tar would fail.
+    """
+    one_user_only = Path("/proc/self/uid_map").read_text().split()[-1] == "1"
+    if one_user_only and command[0] == "tar":
+        return [*command, "--no-same-owner"]
+    return command
 
 
 def _stream_options(request: web.Request) -> StreamOptions:
