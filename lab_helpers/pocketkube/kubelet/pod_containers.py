@@ -28,6 +28,7 @@ from .image_manager import ImageError
 from .logs import rotate_log
 from .node_context import NodeContext
 from .probes import ProbeKind, Prober
+from .restart_policy import should_run
 from .runtime import ContainerSpec, ExitStatus
 from .termination import termination_message, termination_mount
 from .volumes import Volumes
@@ -112,18 +113,7 @@ class PodContainers:
         self._initialized = True
 
     def _should_run(self, record: ContainerRecord, container: Obj) -> bool:
-        """Models kubecontainer.ShouldContainerBeRestarted."""
-        ended = record.ended
-        if ended is None or record.kind == "sidecar":
-            return True
-        if record.kind == "ephemeral":
-            return False
-        policy = container.get("restartPolicy") or self._worker.pod["spec"].get("restartPolicy") or "Always"
-        if record.kind == "init":
-            return ended["exitCode"] == 0 or policy != "Never"
-        if policy == "Always" or (policy == "OnFailure" and ended["exitCode"] != 0):
-            return True
-        return any(_rule_applies(rule, ended["exitCode"]) for rule in container.get("restartPolicyRules") or [])
+        return should_run(record, container, self._worker.pod)
 
     def _delay(self, record: ContainerRecord) -> float:
         """Seconds until a container may be started; says so in its status and in an Event when it has to wait."""
@@ -428,12 +418,6 @@ class PodContainers:
 
 def _is_backing_off(record: ContainerRecord) -> bool:
     return bool((record.state.get("waiting") or {}).get("reason") == "CrashLoopBackOff")
-
-
-def _rule_applies(rule: Obj, exit_code: int) -> bool:
-    codes = rule.get("exitCodes") or {}
-    listed = exit_code in (codes.get("values") or [])
-    return rule.get("action") == "Restart" and listed == (codes.get("operator") == "In")
 
 
 def _go_duration(seconds: float) -> str:

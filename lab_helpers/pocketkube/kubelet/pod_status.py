@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ..objects import Obj, condition_of
 from .container_record import ContainerKind, ContainerRecord, containers_of, of_kind, shown_id
+from .restart_policy import should_run
 
 TERMINAL_PHASES = ("Succeeded", "Failed")
 
@@ -81,12 +82,10 @@ def phase_of(pod: Obj, records: Mapping[str, ContainerRecord], facts: PodFacts) 
         return "Failed" if facts.ending and not alive else "Pending"
     if running or any(record.running for record in of_kind(records.values(), "sidecar")):
         return "Running"
-    if facts.ending or (policy != "Always" and not any("waiting" in record.state for record in main)):
-        if all(record.succeeded for record in main):
-            return "Succeeded"
-        if facts.ending or policy == "Never":
-            return "Failed"
-    return "Running"
+    specs = {container["name"]: container for _, container in containers_of(pod)}
+    if not facts.ending and any(should_run(record, specs[record.name], pod) for record in main):
+        return "Running"
+    return "Succeeded" if all(record.succeeded for record in main) else "Failed"
 
 
 def _phase_before_start(

@@ -462,3 +462,16 @@ def test_a_failed_post_start_hook_ends_the_container(tmp_path: Path) -> None:
         assert lab.container()["restartCount"] >= 1 and not lab.container()["ready"]
 
     run_lab(tmp_path, story)
+
+
+def test_a_container_may_have_its_own_rules_for_restarts(tmp_path: Path) -> None:
+    rules = [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]
+
+    async def story(lab: Lab) -> None:
+        await lab.run_pod(new_pod(restartPolicy="Never", container={"restartPolicyRules": rules}))
+        await lab.end("app", 42)
+        assert lab.phase() == "Running" and lab.container()["restartCount"] == 1
+        await lab.end("app", 1)
+        assert lab.phase() == "Failed"
+
+    run_lab(tmp_path, story)
