@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import weakref
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Literal, NamedTuple, TypeVar
 from ..errors import StateUnusable
 from .objects import Obj, name_of, namespace_of
 
-HISTORY = 4096
+HISTORY = 2048
 """How many changes of one resource a watcher may lag behind."""
 
 _FIRST_REVISION = 1  # 0 means "any" in requests
@@ -82,7 +83,7 @@ class _Shelf:
         self.compacted = revision
         self.changes: list[Change] = []
         self.trimmed = 0
-        self.watches: set[Watch] = set()
+        self.watches: weakref.WeakSet[Watch] = weakref.WeakSet()
         self._limit = limit
 
     def put(self, obj: Obj) -> None:
@@ -96,7 +97,7 @@ class _Shelf:
 
     def record(self, change: Change) -> None:
         self.changes.append(change)
-        if len(self.changes) >= 2 * self._limit:
+        if len(self.changes) >= self._limit + self._limit // 4 + 1:
             surplus = len(self.changes) - self._limit
             self.compacted = self.changes[surplus - 1].revision
             self.trimmed += surplus
