@@ -248,9 +248,10 @@ def _id(topology: Topology, *parts: str) -> str:
 
 
 def _finish(svg: str, topology: Topology) -> str:
-    """Leaves out the prologue, and names the picture for those who can't see it."""
+    """Leaves out the prologue, fits the picture into narrow pages, and names it for those who can't see it."""
     body = svg[svg.index("<svg") :]
     opening, rest = body.split(">", 1)
+    opening = re.sub(r'width="(\S+)" height="\S+"', r'width="100%" style="max-width:\1"', opening)
     rest = re.sub(r"<!--.*?-->\n?", "", rest, flags=re.DOTALL)
     title = f"<title>Service {escape(topology.name)}</title>\n<desc>{escape(topology.summary)}</desc>"
     return f'{opening} role="img" aria-label="{escape(topology.summary)}">\n{title}{rest}'

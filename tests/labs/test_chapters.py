@@ -65,5 +65,5 @@ def test_chapter_2_shows_what_it_tells(run: Any) -> None:
     assert "It works!" in cells["name-in-pod"]
     assert "nameserver 10.96.0.10" in cells["resolv"]
     assert "KUBE-SVC-" in cells["rules"] and "KUBE-SEP-" in cells["rules"]
-    assert "400 requests" in cells["traffic-report"]
+    assert "300 requests" in cells["traffic-report"]
     assert "10 of 10 points" in cells["progress"]
