@@ -32,6 +32,8 @@ _EDGES: dict[PodState, dict[str, str]] = {
     PodState.TERMINATING: {"style": "dotted", "color": "#7d4e00"},
 }
 _SERVICE = "service"
+_FEW_PODS = 3
+"""Up to here the columns stand close together, so that the picture is legible on a narrow page."""
 
 
 def render(topology: Topology) -> str:
@@ -56,7 +58,7 @@ def source(topology: Topology) -> Any:
         "topology",
         graph_attr={
             "rankdir": "LR",
-            "ranksep": "0.55",
+            "ranksep": "0.3" if len(topology.pods) <= _FEW_PODS else "0.6",
             "nodesep": "0.12",
             "bgcolor": "white",
             "pad": "0.2",
@@ -66,7 +68,7 @@ def source(topology: Topology) -> Any:
             "id": _id(topology, "picture"),
         },
         node_attr={"fontname": "Helvetica", "fontsize": "11", "fontcolor": _INK, "color": _GREY, "margin": "0.12,0.07"},
-        edge_attr={"fontname": "Helvetica", "fontsize": "10", "color": _GREY, "arrowsize": "0.7"},
+        edge_attr={"fontname": "Helvetica", "fontsize": "10", "color": _GREY, "arrowsize": "0.6"},
     )
     groups = pod_groups(topology)
     rows = lanes(topology, groups)
@@ -97,11 +99,11 @@ def _add_clients(graph: Any, topology: Topology) -> None:
             f"client {client.title}",
             _label([("client", False), (client.title, True)]),
             shape="ellipse",
+            margin="0.02,0.02",
             id=_id(topology, "client", client.title),
         )
-        label = ", ".join(port.title for port in topology.service.ports) if topology.service else ""
         style = "solid" if topology.service else "invis"
-        graph.edge(f"client {client.title}", _SERVICE, label=label, style=style, fontcolor=_GREY)
+        graph.edge(f"client {client.title}", _SERVICE, style=style)
 
 
 def _add_service(graph: Any, topology: Topology) -> None:
