@@ -123,7 +123,7 @@ def status(name: str | None, output: str) -> None:
     if output == "json":
         click.echo(json.dumps(report))
     else:
-        from .reports import print_status
+        from .console import print_status
 
         print_status(report)
     if report["state"] != "running":
@@ -134,8 +134,8 @@ def status(name: str | None, output: str) -> None:
 @output_option
 def doctor(output: str) -> None:
     """Say what works on this machine, what does not, and the next command. Ends with 1 if the cluster can't run."""
+    from .console import print_findings
     from .doctor import examine
-    from .reports import print_findings
 
     findings = examine()
     if output == "json":
@@ -251,7 +251,7 @@ def _ensure_up(name: str | None) -> Any:
 
 
 def _progress(title: str, *, quiet: bool = False) -> Any:
-    from .reports import progress
+    from .console import progress
 
     return progress(title, quiet=quiet)
 

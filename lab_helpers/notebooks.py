@@ -18,6 +18,9 @@ from .paths import chapters_dir
 
 DEFAULT_FOLDER = "servicelab-labs"
 
+CHAPTER_FILES = ("*.ipynb", "manifests/*.yml")
+"""What a learner gets: not what a run of the chapters left beside them."""
+
 
 def copy_chapters(folder: Path) -> list[Path]:
     """Copies every chapter and manifest that `folder` does not have; returns what was copied.
@@ -27,9 +30,9 @@ def copy_chapters(folder: Path) -> list[Path]:
     source = chapters_dir()
     copied = []
     try:
-        for original in sorted(path for path in source.rglob("*") if path.is_file()):
+        for original in sorted(path for kind in CHAPTER_FILES for path in source.glob(kind)):
             target = folder / original.relative_to(source)
-            if ".ipynb_checkpoints" in original.parts or target.exists():
+            if target.exists():
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(original, target)
@@ -58,12 +61,18 @@ def open_lab(cluster: EmbeddedCluster, folder: Path | None, jupyter_args: list[s
     return code
 
 
+def _config_path() -> str:
+    """Where Jupyter looks for settings: the user's own folders, then ours, which keeps its news pop-up away."""
+    own = str(Path(__file__).parent / "jupyter")
+    return os.pathsep.join(filter(None, [os.environ.get("JUPYTER_CONFIG_PATH", ""), own]))
+
+
 def _run_jupyter(cluster: EmbeddedCluster, folder: Path, jupyter_args: list[str]) -> int:
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
     if os.geteuid() == 0:
         command.append("--allow-root")
     command += [*jupyter_args, str(first_chapter(folder))]
-    environment = {**os.environ, **cluster.environment}
+    environment = {**os.environ, **cluster.environment, "JUPYTER_CONFIG_PATH": _config_path()}
     # Ctrl-C reaches JupyterLab too, which asks what is meant; this command waits for its answer.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -67,7 +67,9 @@ def probe() -> Probe:
     if "iptables" in found:
         return Probe(bool(found["user_namespace"]), iptables=found["iptables"], ip=ip)
     if not found["tried"]:
-        return Probe(True, "iptables is not installed", "Install it; servicelab doctor names the command for this system.", ip=ip)
+        return Probe(
+            True, "iptables is not installed", "Install it; servicelab doctor names the command for this system.", ip=ip
+        )
     return Probe(True, f"iptables can't make rules in a namespace: {found['text']}", "Try: servicelab doctor", ip=ip)
 
 

@@ -169,9 +169,7 @@ def _why_not(pod: Obj, node: Obj, there: list[Obj]) -> list[Reason]:
         return [Reason("node(s) were unschedulable", helpless=True)]
     if untolerated(pod, taints_of(node) + _implied_taints(node), ("NoSchedule", "NoExecute")):
         return [Reason("node(s) had untolerated taint(s)", helpless=True)]
-    return (
-        selection_reason(pod, node) or free_ports_reason(pod, there) or free_resources_reasons(pod, node, there)
-    )
+    return selection_reason(pod, node) or free_ports_reason(pod, there) or free_resources_reasons(pod, node, there)
 
 
 def _implied_taints(node: Obj) -> list[Obj]:

@@ -42,7 +42,7 @@ class Traces:
         return [str(trace) for here, made in pairs for trace in here & made]
 
 
-def traces(home: Path, pids: Iterable[int] | None = None) -> Traces:
+def traces(folder: Path, pids: Iterable[int] | None = None) -> Traces:
     """Traces of these processes (default: of all there are) and what the machine has."""
     if pids is None:
         pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
@@ -62,14 +62,14 @@ def traces(home: Path, pids: Iterable[int] | None = None) -> Traces:
         frozenset(namespaces),
         frozenset(mounts),
         frozenset(interfaces),
-        frozenset(map(str, home.rglob("*"))),
+        frozenset(map(str, folder.rglob("*"))),
     )
 
 
-def traces_of(cluster: EmbeddedCluster, home: Path) -> Traces:
+def traces_of(cluster: EmbeddedCluster) -> Traces:
     """What a running cluster is made of, without the namespaces that it shares with everybody."""
-    made = traces(home, processes_below(supervisor_of(cluster)))
-    return replace(made, namespaces=made.namespaces - traces(home, [os.getpid()]).namespaces)
+    made = traces(cluster.config.state_dir, processes_below(supervisor_of(cluster)))
+    return replace(made, namespaces=made.namespaces - traces(cluster.config.state_dir, [os.getpid()]).namespaces)
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -100,36 +100,32 @@ def deploy(cluster: EmbeddedCluster) -> None:
     assert cluster.kubectl("rollout", "status", "deployment/web", "--timeout=30s").ok
 
 
-def test_a_cluster_comes_up_with_everything_ready_and_leaves_nothing(
-    servicelab_home: Path, own_cluster: EmbeddedCluster
-) -> None:
-    before = traces(servicelab_home)
+def test_a_cluster_comes_up_with_everything_ready_and_leaves_nothing(own_cluster: EmbeddedCluster) -> None:
+    before = traces(own_cluster.config.state_dir)
     steps = own_cluster.start()
     assert steps["ready"] > 0
     nodes = json.loads(own_cluster.kubectl("get", "nodes", "-o", "json").stdout)["items"]
     ready = [c["status"] for node in nodes for c in node["status"]["conditions"] if c["type"] == "Ready"]
     assert ready == ["True"]
     deploy(own_cluster)
-    made = traces_of(own_cluster, servicelab_home)
+    made = traces_of(own_cluster)
     assert len(made.processes) >= 8
     assert len(made.namespaces) >= 12
     assert own_cluster.delete()
-    after = traces(servicelab_home)
+    after = traces(own_cluster.config.state_dir)
     assert after.left_of(made) == []
     assert (after.mounts, after.interfaces, after.files) == (before.mounts, before.interfaces, before.files)
 
 
 @pytest.mark.parametrize("victim", range(5))
-def test_nothing_stays_after_a_process_was_killed(
-    servicelab_home: Path, own_cluster: EmbeddedCluster, victim: int
-) -> None:
+def test_nothing_stays_after_a_process_was_killed(own_cluster: EmbeddedCluster, victim: int) -> None:
     """The victims, in order of start: supervisor, its children, and what is below them."""
     own_cluster.start()
-    made = traces_of(own_cluster, servicelab_home)
+    made = traces_of(own_cluster)
     processes = sorted(processes_below(supervisor_of(own_cluster)))
     os.kill(processes[victim], signal.SIGKILL)
     own_cluster.delete()
-    assert traces(servicelab_home).left_of(made) == []
+    assert traces(own_cluster.config.state_dir).left_of(made) == []
     assert not own_cluster.config.state_dir.exists()
 
 
@@ -244,7 +240,7 @@ def test_ctrl_c_while_starting_leaves_nothing(own_cluster: EmbeddedCluster) -> N
     assert [pid for pid in begun if Path(f"/proc/{pid}").exists()] == []
 
 
-def test_clusters_of_different_names_run_side_by_side(servicelab_home: Path, own_cluster: EmbeddedCluster) -> None:
+def test_clusters_of_different_names_run_side_by_side(own_cluster: EmbeddedCluster) -> None:
     other = EmbeddedCluster("other")
     try:
         own_cluster.start()

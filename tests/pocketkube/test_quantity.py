@@ -1,3 +1,5 @@
+"""Quantities: one way to write each, and their order."""
+
 from __future__ import annotations
 
 from decimal import Decimal

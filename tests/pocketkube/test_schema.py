@@ -1,3 +1,5 @@
+"""The generated schema knows every served kind."""
+
 from __future__ import annotations
 
 import subprocess

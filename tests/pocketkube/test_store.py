@@ -1,3 +1,5 @@
+"""The store: revisions, watches, and what survives a crash."""
+
 from __future__ import annotations
 
 import asyncio

@@ -28,10 +28,21 @@ RELEASE = "v1.36.0"
 OUTPUT = Path(__file__).parents[2] / "lab_helpers/pocketkube/schema_data/schema.json"
 
 SERVED = {
-    ("", "v1"), ("apps", "v1"), ("autoscaling", "v1"), ("autoscaling", "v2"), ("authentication.k8s.io", "v1"),
-    ("authorization.k8s.io", "v1"), ("batch", "v1"), ("coordination.k8s.io", "v1"), ("discovery.k8s.io", "v1"),
-    ("events.k8s.io", "v1"), ("networking.k8s.io", "v1"), ("policy", "v1"), ("rbac.authorization.k8s.io", "v1"),
-    ("scheduling.k8s.io", "v1"), ("storage.k8s.io", "v1"),
+    ("", "v1"),
+    ("apps", "v1"),
+    ("autoscaling", "v1"),
+    ("autoscaling", "v2"),
+    ("authentication.k8s.io", "v1"),
+    ("authorization.k8s.io", "v1"),
+    ("batch", "v1"),
+    ("coordination.k8s.io", "v1"),
+    ("discovery.k8s.io", "v1"),
+    ("events.k8s.io", "v1"),
+    ("networking.k8s.io", "v1"),
+    ("policy", "v1"),
+    ("rbac.authorization.k8s.io", "v1"),
+    ("scheduling.k8s.io", "v1"),
+    ("storage.k8s.io", "v1"),
 }
 
 # OpenAPI name -> the scalar it is for us.
@@ -195,7 +206,7 @@ def main() -> None:
     openapi = json.loads(definitions.read_text())["$defs"]
     protobuf = json.loads(options.protobuf.read_text())["messages"]
     table = Generator(openapi, protobuf).table()
-    lines = [f'{json.dumps(name)}: {json.dumps(fields)}' for name, fields in table["types"].items()]
+    lines = [f"{json.dumps(name)}: {json.dumps(fields)}" for name, fields in table["types"].items()]
     text = (
         f'{{"release": {json.dumps(RELEASE)},\n"kinds": {json.dumps(table["kinds"])},\n'
         f'"atomic": {json.dumps(table["atomic"])},\n"types": {{\n' + ",\n".join(lines) + "\n}}\n"

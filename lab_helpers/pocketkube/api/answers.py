@@ -95,9 +95,7 @@ def warning_header(text: str) -> str:
     return f'299 - "{printable}"'
 
 
-def encode_object(
-    obj: Obj, representation: Representation, query: Mapping[str, str], *, headers: bool = True
-) -> bytes:
+def encode_object(obj: Obj, representation: Representation, query: Mapping[str, str], *, headers: bool = True) -> bytes:
     """One object in its representation. A Status is never transformed."""
     if representation.transform and obj.get("kind") != "Status":
         version = representation.version

@@ -65,7 +65,7 @@ def parse_revision(text: str) -> int:
         return 0
     if text.isascii() and text.isdigit():
         return int(text)
-    why = f'strconv.ParseUint: parsing {go_quote(text)}: invalid syntax'
+    why = f"strconv.ParseUint: parsing {go_quote(text)}: invalid syntax"
     raise StatusError.unclassified(f"resourceVersion: Invalid value: {go_quote(text)}: {why}")
 
 
@@ -157,9 +157,7 @@ def _bad_token(why: str) -> StatusError:
 def _check(options: ListOptions) -> None:
     match = options.resource_version_match
     if options.continue_token and options.resource_version not in ("", "0"):
-        raise StatusError.bad_request(
-            "specifying resource version is not allowed when using continue"
-        )
+        raise StatusError.bad_request("specifying resource version is not allowed when using continue")
     if not match:
         return
     causes: list[Cause] = []

@@ -105,9 +105,7 @@ REVIEWS = MappingProxyType(
         for review in (
             Review("selfsubjectreviews", "SelfSubjectReview", _IDENTITY, _self_identity),
             Review("tokenreviews", "TokenReview", _IDENTITY, _token_identity),
-            Review(
-                "localsubjectaccessreviews", "LocalSubjectAccessReview", _ACCESS, _subject_access, namespaced=True
-            ),
+            Review("localsubjectaccessreviews", "LocalSubjectAccessReview", _ACCESS, _subject_access, namespaced=True),
             Review("selfsubjectaccessreviews", "SelfSubjectAccessReview", _ACCESS, _self_access),
             Review("selfsubjectrulesreviews", "SelfSubjectRulesReview", _ACCESS, _self_rules),
             Review("subjectaccessreviews", "SubjectAccessReview", _ACCESS, _subject_access),

@@ -157,5 +157,3 @@ def go_map(value: Any) -> str:
             return "true" if value else "false"
         case _:
             return str(value)
-
-

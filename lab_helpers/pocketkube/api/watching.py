@@ -126,9 +126,7 @@ class _Stream:
         if annotations:
             meta["annotations"] = annotations
         resource = self._resource
-        return WatchEvent(
-            "BOOKMARK", {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": meta}
-        )
+        return WatchEvent("BOOKMARK", {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": meta})
 
 
 def _last_seen(change: Change) -> Obj:
@@ -144,9 +142,7 @@ def _check(options: WatchOptions) -> None:
     causes: list[Cause] = []
     match, path = options.resource_version_match, "resourceVersionMatch"
     if options.send_initial_events is not None and match != NOT_OLDER:
-        causes.append(
-            forbidden_field(path, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
-        )
+        causes.append(forbidden_field(path, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
     if match and options.send_initial_events is None:
         why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
         causes.append(forbidden_field(path, why))
@@ -154,5 +150,3 @@ def _check(options: WatchOptions) -> None:
         causes.append(not_supported(path, match, [NOT_OLDER]))
     if causes:
         raise StatusError.invalid("ListOptions.meta.k8s.io", "", causes)
-
-

@@ -129,9 +129,7 @@ class GarbageCollector(Controller):
         gone = [{"$patch": "delete", "uid": uid} for uid in uids]
         patch = {"metadata": {"ownerReferences": gone, "uid": uid_of(obj)}}
         await _unless_gone(
-            self._client.patch(
-                resource_name, name_of(obj), patch, namespace_of(obj), patch_type=STRATEGIC_MERGE_PATCH
-            )
+            self._client.patch(resource_name, name_of(obj), patch, namespace_of(obj), patch_type=STRATEGIC_MERGE_PATCH)
         )
 
     def _dependents(self, owner: Obj) -> list[tuple[str, Obj]]:

@@ -190,9 +190,7 @@ class ReplicationManager(Controller):
 
     # --- telling ---
 
-    async def _write_status(
-        self, owner: Obj, active: list[Obj], terminating: int, failure: StatusError | None
-    ) -> Obj:
+    async def _write_status(self, owner: Obj, active: list[Obj], terminating: int, failure: StatusError | None) -> Obj:
         status = self._status(owner, active, terminating, failure)
         if status == (owner.get("status") or {}):
             return owner

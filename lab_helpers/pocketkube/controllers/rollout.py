@@ -279,18 +279,14 @@ class Rollout:
         if annotations_of(self.deployment).get(REVISION) != str(revision_of(new)):
             patch = {"metadata": {"annotations": {REVISION: str(revision_of(new))}}}
             await self._saved(
-                await self._client.patch(
-                    _DEPLOYMENTS, name_of(self.deployment), patch, namespace_of(self.deployment)
-                )
+                await self._client.patch(_DEPLOYMENTS, name_of(self.deployment), patch, namespace_of(self.deployment))
             )
         if progress.deadline_of(self.deployment) is None:
             return
         if only_first and condition_of(self.deployment, "Progressing") is not None:
             return
         status = copy(self.deployment.get("status") or {})
-        progress.set_condition(
-            status, progress.new_condition(self._clock, "Progressing", "True", reason, message)
-        )
+        progress.set_condition(status, progress.new_condition(self._clock, "Progressing", "True", reason, message))
         await self._save_status(status)
 
     async def _note_creation_failed(self, name: str, error: StatusError) -> None:

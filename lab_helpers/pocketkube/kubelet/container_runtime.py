@@ -198,9 +198,7 @@ class KernelRuntime:
         """Sends a signal to a container's first process."""
         self._container(container_id).child.kill(signal)
 
-    async def exec(
-        self, container_id: str, argv: Sequence[str], *, tty: bool = False, stdin: bool = False
-    ) -> Process:
+    async def exec(self, container_id: str, argv: Sequence[str], *, tty: bool = False, stdin: bool = False) -> Process:
         """Starts a further process in a container. Raises RuntimeError with a sentence for the user."""
         container = self._container(container_id)
         if container.child.ended.done():

@@ -148,9 +148,7 @@ class Runtime(Protocol):
         """Sends a signal to a container's first process."""
         ...
 
-    async def exec(
-        self, container_id: str, argv: Sequence[str], *, tty: bool = False, stdin: bool = False
-    ) -> Process:
+    async def exec(self, container_id: str, argv: Sequence[str], *, tty: bool = False, stdin: bool = False) -> Process:
         """Starts a further process in a container, with pipes (or one terminal) attached."""
         ...
 

@@ -109,9 +109,7 @@ class Netlink:
     def add_route(self, index: int, destination: str, prefix: int, *, via: str = "") -> None:
         """Adds a route through a link, to a gateway or to neighbours."""
         scope = _SCOPE_ANYWHERE if via else _SCOPE_LINK
-        body = struct.pack(
-            "=BBBBBBBBI", socket.AF_INET, prefix, 0, 0, _TABLE_MAIN, _ORIGIN_STATIC, scope, _UNICAST, 0
-        )
+        body = struct.pack("=BBBBBBBBI", socket.AF_INET, prefix, 0, 0, _TABLE_MAIN, _ORIGIN_STATIC, scope, _UNICAST, 0)
         if prefix:
             body += _attribute(_ROUTE_DESTINATION, socket.inet_aton(destination))
         if via:

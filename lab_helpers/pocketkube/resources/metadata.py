@@ -107,16 +107,14 @@ def _validate_owners(references: list[Obj], path: str) -> list[Cause]:
             continue
         subject = f"{reference.get('kind')}/{reference.get('name')}"
         if controller:
-            why = "Only one reference can have Controller set to true. Found \"true\" in references for"
+            why = 'Only one reference can have Controller set to true. Found "true" in references for'
             causes.append(invalid_value(path, references, f"{why} {controller} and {subject}"))
         controller = controller or subject
     return causes
 
 
 def _validate_finalizers(finalizers: list[str], path: str) -> list[Cause]:
-    causes = [
-        invalid_value(path, name, problem) for name in finalizers for problem in label_key_problems(name)
-    ]
+    causes = [invalid_value(path, name, problem) for name in finalizers for problem in label_key_problems(name)]
     if ORPHAN in finalizers and FOREGROUND in finalizers:
         why = f"finalizer {ORPHAN} and {FOREGROUND} cannot be both set"
         causes.append(invalid_value(path, finalizers, why))

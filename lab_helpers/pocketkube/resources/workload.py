@@ -208,4 +208,3 @@ def _validate_share(value: Any, path: str) -> list[Cause]:
 def _number(value: Any) -> int:
     text = str(value).removesuffix("%")
     return int(text) if text.lstrip("-").isdigit() else -1
-

@@ -1,3 +1,5 @@
+"""Bodies as they arrive: JSON and YAML read with upstream's words for what is wrong."""
+
 from __future__ import annotations
 
 import json

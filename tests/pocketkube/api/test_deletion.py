@@ -1,3 +1,5 @@
+"""Deleting: at once or in two phases, by finalizers, grace periods and propagation."""
+
 from __future__ import annotations
 
 import pytest
@@ -142,8 +144,6 @@ def test_eviction_deletes_as_a_delete_would(api: Api) -> None:
     api.create("pods", pod("a"))
     api.bind("a", "n1")
     eviction = {"metadata": {"name": "a"}, "deleteOptions": {"gracePeriodSeconds": 3}}
-    written = api.operations.create_subresource(
-        api.context(), RESOURCES["pods"], "default", "a", "eviction", eviction
-    )
+    written = api.operations.create_subresource(api.context(), RESOURCES["pods"], "default", "a", "eviction", eviction)
     assert written.code == 201
     assert api.get("pods", "a")["metadata"]["deletionGracePeriodSeconds"] == 3

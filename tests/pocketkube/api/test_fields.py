@@ -1,3 +1,5 @@
+"""Fields of a body: unknown, duplicate and wrongly typed ones, and the form that is stored."""
+
 from __future__ import annotations
 
 import pytest

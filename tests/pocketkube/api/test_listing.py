@@ -1,3 +1,5 @@
+"""Lists: selected, in pages, as of a revision."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""The verbs on objects, without HTTP."""
+
 from __future__ import annotations
 
 from datetime import timedelta

@@ -1,3 +1,5 @@
+"""Watches: from where they start, what they show, how they end."""
+
 from __future__ import annotations
 
 import asyncio

@@ -41,9 +41,10 @@ def test_a_service_without_pods_has_a_placeholder_and_one_without_selector_has_n
         assert name_of(placeholder).startswith("web-")
         assert await slices(cluster, "bare") == []
         assert await cluster.get("endpoints", "bare") is None
-        assert "subsets" not in (await cluster.get("endpoints", "web") or {}) or not (
-            await cluster.get("endpoints", "web") or {}
-        )["subsets"]
+        assert (
+            "subsets" not in (await cluster.get("endpoints", "web") or {})
+            or not (await cluster.get("endpoints", "web") or {})["subsets"]
+        )
 
     play(tmp_path, scenario)
 

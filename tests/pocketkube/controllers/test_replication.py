@@ -146,9 +146,9 @@ def listed(name: str, *, node: str = "n1", phase: str = "Running", ready: float 
     metadata = {"name": name, "namespace": "default", "creationTimestamp": format_rfc3339(more.get("born", 0))}
     if "cost" in more:
         metadata["annotations"] = {"controller.kubernetes.io/pod-deletion-cost": str(more["cost"])}
-    conditions = [] if ready is None else [
-        {"type": "Ready", "status": "True", "lastTransitionTime": format_rfc3339(ready)}
-    ]
+    conditions = (
+        [] if ready is None else [{"type": "Ready", "status": "True", "lastTransitionTime": format_rfc3339(ready)}]
+    )
     statuses = [{"restartCount": more.get("restarts", 0)}]
     return {
         "metadata": metadata,

@@ -1,3 +1,5 @@
+"""What ConfigMaps and Secrets may be."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""What a Pod may be, and what it becomes when it is admitted."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""What a Service may be, and which addresses and ports it gets."""
+
 from __future__ import annotations
 
 from random import Random
