@@ -114,9 +114,9 @@ class RootBuilder:
             layer.write(path, content, executable=content.startswith(b"#!"))
         for source in self._python:
             layer.bind(str(source), str(source), read_only=True)
-        for path in self._hidden:
-            if path.parts[1] in self._tops and path.is_dir():
-                layer.bind(str(self._nothing), str(path), read_only=True)
+        for hidden in self._hidden:
+            if hidden.parts[1] in self._tops and hidden.is_dir():
+                layer.bind(str(self._nothing), str(hidden), read_only=True)
         for wanted in mounts:
             layer.bind(str(wanted.source), wanted.path, read_only=wanted.read_only)
         return RootPlan(str(root), layer.overlays, layer.binds, self._all_users, network_settings)

@@ -209,7 +209,7 @@ def _call(request: SpawnRequest, status: socket.socket) -> int:
 
 def _renew_streams() -> None:
     """The template's own stream objects wrap other descriptors, and buffer whole blocks."""
-    sys.stdin = io.TextIOWrapper(io.FileIO(0, "r", closefd=False), encoding="utf-8")  # type: ignore[type-var]
+    sys.stdin = io.TextIOWrapper(io.FileIO(0, "r", closefd=False), encoding="utf-8")
     sys.stdout, sys.stderr = (
         io.TextIOWrapper(
             io.BufferedWriter(io.FileIO(number, "w", closefd=False)), encoding="utf-8", line_buffering=True

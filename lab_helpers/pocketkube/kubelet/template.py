@@ -156,7 +156,8 @@ class Template:
             self._loop.add_reader(self._end, self._on_packet)
         self._requests += 1
         number = self._requests
-        answer = self._answers[number] = self._loop.create_future()
+        answer: asyncio.Future[Child] = self._loop.create_future()
+        self._answers[number] = answer
         while True:
             try:
                 packets.send(self._end, message | {"id": number}, descriptors)

@@ -130,20 +130,20 @@ class KernelEngine:
             undo.callback(place.addresses.release, address)
             with self._new_namespaces(Namespace.NET | Namespace.UTS | Namespace.IPC):
                 linux.sethostname(hostname)
-                opened = [linux.open_namespace(kind) for kind in ("net", "uts", "ipc")]
+                network, uts, ipc = (linux.open_namespace(kind) for kind in ("net", "uts", "ipc"))
                 inside = Netlink()
                 _write_settings(_COMMON_SETTINGS)
-            for descriptor in opened:
+            for descriptor in (network, uts, ipc):
                 undo.callback(os.close, descriptor)
             self._links += 1
-            link = place.netlink.add_veth(f"veth{self._links:08x}", "eth0", opened[0])
+            link = place.netlink.add_veth(f"veth{self._links:08x}", "eth0", network)
             _configure_pod(inside, address)
             place.netlink.add_address(link, place.addresses.gateway, 32)
             place.netlink.answer_arp_at_once(link)
             place.netlink.set_up(link)
             place.netlink.add_route(link, address, 32)
             undo.pop_all()
-        return PodNetwork(node, address, *opened, link)
+        return PodNetwork(node, address, network, uts, ipc, link)
 
     def detach(self, pod: PodNetwork) -> None:
         """Takes a Pod off the network and gives its address back; its processes have ended."""
