@@ -1,7 +1,7 @@
 """Linux system calls that Python 3.11 does not offer, as small typed functions that raise OSError in words.
 
-Namespaces, mounts, process control and capabilities, and `probe`, which tries out whether this machine allows them.
-What a sandbox or a container is made of is left to `sandbox`, `network.kernel` and `kubelet`.
+Namespaces, mounts, process control and capabilities. Whether this machine allows them is found out by `host_probe`;
+what a sandbox or a container is made of is left to `sandbox`, `network.kernel` and `kubelet`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,6 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_CAPBSET_DROP = 24
 _PR_SET_CHILD_SUBREAPER = 36
-_PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _SYS_MOUNT_SETATTR = 442
@@ -152,11 +151,6 @@ def die_with_parent(signum: int = signal.SIGKILL) -> None:
 def adopt_orphans() -> None:
     """Makes this process the parent of every orphan among its descendants (a child subreaper)."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1, "prctl(PR_SET_CHILD_SUBREAPER)")
-
-
-def forbid_new_privileges() -> None:
-    """Set-user-ID programs give this process and its children nothing from now on."""
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1, "prctl(PR_SET_NO_NEW_PRIVS)")
 
 
 def set_process_name(name: str) -> None:

@@ -18,10 +18,9 @@ from ..objects import Obj
 from ..resources.table import Resource
 from ..schema import Field, TypeName
 from . import scalars
-from .body import parse_json as parse_json
 from .status import StatusError, invalid_value
 
-STRICT, WARN, IGNORE = "Strict", "Warn", "Ignore"
+STRICT, WARN = "Strict", "Warn"
 MAX_STRICT_ERRORS = 100
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 

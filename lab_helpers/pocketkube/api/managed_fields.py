@@ -84,10 +84,6 @@ class Ownership:
             key=lambda owned: owned.manager,
         )
 
-    def all_fields(self) -> FieldSet:
-        """Every field that somebody owns."""
-        return set().union(*(owned.fields for owned in self._owned.values()))
-
     def cap(self) -> None:
         """Folds the oldest updaters into one entry once there are too many of them."""
         updaters = [owned for owned in self._owned.values() if owned.manager.operation == UPDATE]

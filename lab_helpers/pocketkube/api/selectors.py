@@ -58,9 +58,6 @@ class LabelSelector:
         return all(requirement.matches(labels) for requirement in self.requirements)
 
 
-EVERYTHING = LabelSelector()
-
-
 def parse_label_selector(text: str) -> LabelSelector:
     """Reads `a=b,c!=d,e in (f,g),!h`. StatusError 400 says what was found instead."""
     try:
