@@ -10,9 +10,9 @@ from .api.status import StatusError
 from .client import Client
 from .config import ClusterConfig
 from .controllers.serviceaccount import default_account, root_ca
-from .objects import Obj, copy, name_of, namespace_of
+from .objects import SERVICE_NAME_LABEL, Obj, copy, name_of, namespace_of
+from .resources.namespace import SYSTEM_NAMESPACES
 
-NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 COREDNS_IMAGE = "registry.k8s.io/coredns/coredns:v1.12.1"
 
 _DNS_LABELS = {"k8s-app": "kube-dns"}
@@ -42,9 +42,9 @@ _COREFILE = """\
 
 async def bootstrap(client: Client, config: ClusterConfig, *, ca_certificate: str = "") -> None:
     """Writes what is missing. `ca_certificate` is the cluster's CA in PEM."""
-    for name in NAMESPACES:
+    for name in SYSTEM_NAMESPACES:
         await _ensure(client, "namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    for name in NAMESPACES:
+    for name in SYSTEM_NAMESPACES:
         # The controllers would do it too, a moment later; the first Pods need them now.
         await _ensure(client, "serviceaccounts", default_account(name))
         if ca_certificate:
@@ -86,7 +86,7 @@ async def ensure_kubernetes_service(client: Client, config: ClusterConfig) -> No
         "EndpointSlice",
         "kubernetes",
         "default",
-        {"kubernetes.io/service-name": "kubernetes"},
+        {SERVICE_NAME_LABEL: "kubernetes"},
         addressType="IPv4",
         ports=[port],
         endpoints=[{"addresses": [address], "conditions": {"ready": True}}],

@@ -11,6 +11,9 @@ from pathlib import Path
 
 KUBERNETES_VERSION = "v1.36.2"
 
+API_SOCKET_VARIABLE = "POCKETKUBE_API_SOCKET"
+"""Names the API's Unix socket to those few programs in Pods that get it (`kubelet.api_access`)."""
+
 
 @dataclass(frozen=True)
 class ClusterConfig:

@@ -79,7 +79,7 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, self.WATCHED)
         self._check_host()
         self.state.forget_info()
-        (self.config.log_dir).mkdir(mode=0o700, exist_ok=True)
+        self.config.log_dir.mkdir(mode=0o700, exist_ok=True)
         listeners = self._listen()
         for module in SHARED_IMPORTS:
             importlib.import_module(module)

@@ -11,6 +11,9 @@ from typing import Any, TypeVar, cast
 Obj = dict[str, Any]
 
 
+SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+"""The label by which an EndpointSlice says whose endpoints it holds."""
+
 _T = TypeVar("_T")
 
 
@@ -46,6 +49,11 @@ def uid_of(obj: Obj) -> str:
 def labels_of(obj: Obj) -> dict[str, str]:
     """`metadata.labels`, empty if there are none."""
     return obj["metadata"].get("labels") or {}
+
+
+def annotations_of(obj: Obj) -> dict[str, str]:
+    """`metadata.annotations`, empty if there are none."""
+    return obj["metadata"].get("annotations") or {}
 
 
 def key_of(obj: Obj) -> str:

@@ -1,6 +1,6 @@
 """How the processes of a starting cluster tell `servicelab up` what is done: JSON lines on a pipe.
 
-    {"step": "control plane ready"}   {"step": "ready", "ready": true}   {"error": "...", "hint": "...", "kind": "..."}
+    {"step": "API server"}   {"step": "ready", "ready": true}   {"error": "...", "hint": "...", "kind": "..."}
 
 Whether anybody still reads is of no matter to the cluster once it is ready.
 """

@@ -12,9 +12,16 @@ from difflib import SequenceMatcher
 from enum import StrEnum
 from typing import Any
 
-from ..pocketkube.objects import Obj, is_condition_true, is_deleting, labels_of, matches_labels, name_of
+from ..pocketkube.objects import (
+    SERVICE_NAME_LABEL,
+    Obj,
+    is_condition_true,
+    is_deleting,
+    labels_of,
+    matches_labels,
+    name_of,
+)
 
-SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 _ALIKE = 0.75
 """From this likeness on, a label is a slip of the pen and not another word."""
 

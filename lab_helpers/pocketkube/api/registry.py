@@ -17,6 +17,8 @@ from ..config import ClusterConfig
 from ..objects import Obj, copy, name_of, namespace_of
 from ..resources import event
 from ..resources.metadata import validate_metadata, validate_metadata_update
+from ..resources.namespace import SYSTEM_NAMESPACES
+from ..resources.naming import SAFE_ALPHABET
 from ..resources.quota import check_quota
 from ..resources.registry import build_strategies
 from ..resources.strategy import Strategy
@@ -26,7 +28,6 @@ from .apply import track_update
 from .request import RequestContext
 from .status import Cause, StatusError
 
-NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _SUFFIX = 5
 _LONGEST_PREFIX = 63 - _SUFFIX
 _NAME_ATTEMPTS = 8
@@ -34,7 +35,6 @@ _METADATA_ORDER = (
     "name", "generateName", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp",
     "deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations", "ownerReferences", "finalizers",
 )  # fmt: skip
-_NEVER_TERMINATING = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
 def timestamp(moment: datetime) -> str:
@@ -148,7 +148,7 @@ class Registry:
         namespace = self.store.get("namespaces", "", name)
         if namespace is None:
             raise StatusError.not_found("namespaces", name)
-        if (namespace.get("status") or {}).get("phase") != "Terminating" or name in _NEVER_TERMINATING:
+        if (namespace.get("status") or {}).get("phase") != "Terminating" or name in SYSTEM_NAMESPACES:
             return
         why = f"unable to create new content in namespace {name} because it is being terminated"
         refusal = StatusError.forbidden(resource.name, obj["metadata"].get("name") or "", why)
@@ -172,7 +172,7 @@ class Registry:
     def _generated_name(self, resource: Resource, meta: Obj, prefix: str) -> str:
         name = ""
         for _ in range(_NAME_ATTEMPTS):
-            name = prefix[:_LONGEST_PREFIX] + "".join(self.random.choices(NAME_ALPHABET, k=_SUFFIX))
+            name = prefix[:_LONGEST_PREFIX] + "".join(self.random.choices(SAFE_ALPHABET, k=_SUFFIX))
             if self.store.get(self.shelf(resource), meta.get("namespace"), name) is None:
                 return name
         raise StatusError.generate_name_conflict(resource.name, name)

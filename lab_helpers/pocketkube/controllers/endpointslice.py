@@ -17,6 +17,7 @@ from ..client import Client, EventType
 from ..clock import Clock
 from ..informer import Controller, SharedInformers
 from ..objects import (
+    SERVICE_NAME_LABEL,
     Obj,
     copy,
     is_deleting,
@@ -42,7 +43,6 @@ from .service_backends import (
     touches_endpoints,
 )
 
-SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 CONTROLLER = "endpointslice-controller.k8s.io"
 
@@ -75,7 +75,7 @@ class EndpointSliceController(Controller):
         existing = [
             slice_
             for slice_ in self._slices.list(namespace)
-            if labels_of(slice_).get(SERVICE_NAME) == name and labels_of(slice_).get(MANAGED_BY) == CONTROLLER
+            if labels_of(slice_).get(SERVICE_NAME_LABEL) == name and labels_of(slice_).get(MANAGED_BY) == CONTROLLER
         ]
         if service is None or not selects_pods(service):
             # The slices of a deleted Service go with their owner; those of one that lost its selector go here.
@@ -232,8 +232,8 @@ class EndpointSliceController(Controller):
 
     def _on_slice(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
         slice_ = new or old or {}
-        if labels_of(slice_).get(MANAGED_BY) == CONTROLLER and SERVICE_NAME in labels_of(slice_):
-            self.queue.add(f"{namespace_of(slice_)}/{labels_of(slice_)[SERVICE_NAME]}")
+        if labels_of(slice_).get(MANAGED_BY) == CONTROLLER and SERVICE_NAME_LABEL in labels_of(slice_):
+            self.queue.add(f"{namespace_of(slice_)}/{labels_of(slice_)[SERVICE_NAME_LABEL]}")
 
 
 def _ports_key(ports: list[Obj]) -> str:
@@ -246,9 +246,9 @@ def _endpoint_key(endpoint: Obj) -> str:
 
 def _labels(service: Obj) -> dict[str, str]:
     """The Service's labels, and those by which the slice is found."""
-    reserved = (SERVICE_NAME, MANAGED_BY, HEADLESS_LABEL)
+    reserved = (SERVICE_NAME_LABEL, MANAGED_BY, HEADLESS_LABEL)
     labels = {key: value for key, value in labels_of(service).items() if key not in reserved}
-    labels |= {SERVICE_NAME: name_of(service), MANAGED_BY: CONTROLLER}
+    labels |= {SERVICE_NAME_LABEL: name_of(service), MANAGED_BY: CONTROLLER}
     if is_headless(service):
         labels[HEADLESS_LABEL] = ""
     return labels

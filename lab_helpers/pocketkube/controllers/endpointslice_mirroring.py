@@ -10,8 +10,19 @@ from ..api.status import StatusError
 from ..client import Client, EventType
 from ..clock import Clock
 from ..informer import Controller, SharedInformers
-from ..objects import Obj, copy, labels_of, name_of, namespace_of, new_controller_ref, split_key, uid_of
-from .endpointslice import MANAGED_BY, SERVICE_NAME
+from ..objects import (
+    SERVICE_NAME_LABEL,
+    Obj,
+    annotations_of,
+    copy,
+    labels_of,
+    name_of,
+    namespace_of,
+    new_controller_ref,
+    split_key,
+    uid_of,
+)
+from .endpointslice import MANAGED_BY
 
 CONTROLLER = "endpointslicemirroring-controller.k8s.io"
 SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
@@ -42,7 +53,7 @@ class EndpointSliceMirroringController(Controller):
         existing = [
             slice_
             for slice_ in self._slices.list(namespace)
-            if labels_of(slice_).get(SERVICE_NAME) == name and labels_of(slice_).get(MANAGED_BY) == CONTROLLER
+            if labels_of(slice_).get(SERVICE_NAME_LABEL) == name and labels_of(slice_).get(MANAGED_BY) == CONTROLLER
         ]
         wanted = self._wanted(key)
         for slice_, content in zip(existing, wanted, strict=False):
@@ -59,7 +70,7 @@ class EndpointSliceMirroringController(Controller):
         service, endpoints = self._services.get(key), self._endpoints.get(key)
         if service is None or endpoints is None or service["spec"].get("selector"):
             return []
-        if labels_of(endpoints).get(SKIP_MIRROR) == "true" or _LEADER in _annotations(endpoints):
+        if labels_of(endpoints).get(SKIP_MIRROR) == "true" or _LEADER in annotations_of(endpoints):
             return []
         return [
             _mirror(endpoints, subset, family)
@@ -90,15 +101,15 @@ class EndpointSliceMirroringController(Controller):
     def _on_slice(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
         slice_ = new or old or {}
         if labels_of(slice_).get(MANAGED_BY) == CONTROLLER:
-            self.queue.add(f"{namespace_of(slice_)}/{labels_of(slice_).get(SERVICE_NAME)}")
+            self.queue.add(f"{namespace_of(slice_)}/{labels_of(slice_).get(SERVICE_NAME_LABEL)}")
 
 
 def _mirror(endpoints: Obj, subset: Obj, family: str) -> Obj:
-    annotations = {key: value for key, value in _annotations(endpoints).items() if key not in _NOT_COPIED}
+    annotations = {key: value for key, value in annotations_of(endpoints).items() if key not in _NOT_COPIED}
     metadata: Obj = {
         "generateName": f"{name_of(endpoints)}-",
         "namespace": namespace_of(endpoints),
-        "labels": {**labels_of(endpoints), SERVICE_NAME: name_of(endpoints), MANAGED_BY: CONTROLLER},
+        "labels": {**labels_of(endpoints), SERVICE_NAME_LABEL: name_of(endpoints), MANAGED_BY: CONTROLLER},
         "ownerReferences": [new_controller_ref(endpoints)],
     }
     if annotations:
@@ -124,7 +135,3 @@ def _addresses(subset: Obj, family: str) -> list[Obj]:
             endpoint |= {key: address[key] for key in ("hostname", "nodeName", "targetRef") if address.get(key)}
             found.append(endpoint)
     return found
-
-
-def _annotations(obj: Obj) -> dict[str, str]:
-    return obj["metadata"].get("annotations") or {}

@@ -18,10 +18,8 @@ from ..client import STRATEGIC_MERGE_PATCH, Client, EventType
 from ..clock import Clock
 from ..informer import Controller, SharedInformers
 from ..objects import Obj, is_deleting, key_of, name_of, namespace_of, split_key, uid_of
+from ..resources.metadata import FOREGROUND, ORPHAN
 from ..resources.table import RESOURCES, Resource
-
-FOREGROUND = "foregroundDeletion"
-ORPHAN = "orphan"
 
 _IGNORED = ("events", "events.events.k8s.io")
 

@@ -10,9 +10,8 @@ from ..client import Client, EventType
 from ..clock import Clock
 from ..informer import Controller, SharedInformers
 from ..objects import Obj, copy, is_deleting, name_of, namespace_of
+from ..resources.namespace import FINALIZER
 from ..resources.table import RESOURCES, Resource
-
-_FINALIZER = "kubernetes"
 
 
 class NamespaceController(Controller):
@@ -35,7 +34,7 @@ class NamespaceController(Controller):
         if namespace is None or not is_deleting(namespace):
             return
         finalizers = (namespace.get("spec") or {}).get("finalizers") or []
-        if _FINALIZER not in finalizers:
+        if FINALIZER not in finalizers:
             return
         remaining = {resource.name: await self._delete_all(resource, key) for resource in self._contents}
         left = {name: count for name, count in remaining.items() if count}
@@ -44,7 +43,7 @@ class NamespaceController(Controller):
             await self._say_what_remains(namespace, left)
             return
         changed = copy(namespace)
-        changed["spec"]["finalizers"] = [name for name in finalizers if name != _FINALIZER]
+        changed["spec"]["finalizers"] = [name for name in finalizers if name != FINALIZER]
         await self._client.update("namespaces", changed, subresource="finalize")
 
     async def _delete_all(self, resource: Resource, namespace: str) -> int:

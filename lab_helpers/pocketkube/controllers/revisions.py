@@ -10,7 +10,8 @@ import json
 from collections.abc import Iterable
 
 from ..clock import parse_rfc3339
-from ..objects import Obj, copy, name_of, uid_of
+from ..objects import Obj, annotations_of, copy, name_of, uid_of
+from ..resources.naming import SAFE_ALPHABET
 
 POD_TEMPLATE_HASH = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
@@ -26,12 +27,11 @@ _NOT_COPIED = {
     MAX_REPLICAS,
     "deprecated.deployment.rollback.to",
 }
-_SAFE_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 
 def safe_encode(text: str) -> str:
     """Text in an alphabet that spells no words. Models apimachinery rand.SafeEncodeString."""
-    return "".join(_SAFE_ALPHABET[ord(character) % len(_SAFE_ALPHABET)] for character in text)
+    return "".join(SAFE_ALPHABET[ord(character) % len(SAFE_ALPHABET)] for character in text)
 
 
 def template_hash(template: Obj, collision_count: int = 0) -> str:
@@ -75,11 +75,6 @@ def find_new(deployment: Obj, sets: Iterable[Obj]) -> Obj | None:
 def all_but(new: Obj | None, sets: Iterable[Obj]) -> list[Obj]:
     """The ReplicaSets of other templates."""
     return [rs for rs in sets if new is None or uid_of(rs) != uid_of(new)]
-
-
-def annotations_of(obj: Obj) -> dict[str, str]:
-    """`metadata.annotations`, empty if there are none."""
-    return obj["metadata"].get("annotations") or {}
 
 
 def revision_of(obj: Obj) -> int:

@@ -13,6 +13,7 @@ from ..clock import Clock, parse_rfc3339
 from ..informer import Informer
 from ..objects import (
     Obj,
+    annotations_of,
     condition_of,
     controller_ref_of,
     copy,
@@ -28,7 +29,6 @@ from .pods import is_finished
 from .revisions import (
     REVISION,
     all_but,
-    annotations_of,
     find_new,
     hashed_selector,
     hashed_template,
@@ -156,7 +156,7 @@ class Rollout:
             return
         if is_rolling(self.deployment):
             for size in proportional_sizes(self.deployment, self._all):
-                await self._scale(size, announce=False)
+                await self._scale(size)
 
     # --- the new ReplicaSet ---
 
@@ -235,7 +235,7 @@ class Rollout:
 
     # --- writing ---
 
-    async def _scale(self, size: Size, *, announce: bool = True) -> None:
+    async def _scale(self, size: Size) -> None:
         rs, replicas, before = size.rs, size.replicas, replicas_of(size.rs)
         wanted = replicas_of(self.deployment)
         annotations = annotations_of(rs) | size_annotations(wanted, wanted + max_surge(self.deployment))
@@ -278,9 +278,10 @@ class Rollout:
         """Writes the Deployment's revision, and that its ReplicaSet exists, if that is news."""
         if annotations_of(self.deployment).get(REVISION) != str(revision_of(new)):
             patch = {"metadata": {"annotations": {REVISION: str(revision_of(new))}}}
-            await self._saved(
-                await self._client.patch(_DEPLOYMENTS, name_of(self.deployment), patch, namespace_of(self.deployment))
+            written = await self._client.patch(
+                _DEPLOYMENTS, name_of(self.deployment), patch, namespace_of(self.deployment), subresource="status"
             )
+            await self._saved(written)
         if progress.deadline_of(self.deployment) is None:
             return
         if only_first and condition_of(self.deployment, "Progressing") is not None:

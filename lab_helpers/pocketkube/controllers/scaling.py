@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..clock import parse_rfc3339
-from ..objects import Obj, name_of, uid_of
-from .revisions import DESIRED_REPLICAS, MAX_REPLICAS, annotations_of, oldest_first
+from ..objects import Obj, annotations_of, name_of, uid_of
+from .revisions import DESIRED_REPLICAS, MAX_REPLICAS, oldest_first
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from random import Random
 from dnslib import DNSRecord
 
 from ..clock import Clock
+from ..config import API_SOCKET_VARIABLE
 from ..http_client import HttpClient
 from ..informer import SharedInformers
 from .answer import answer
 from .records import Records
 from .server import DnsServer, serve_pages
 
-API_SOCKET_VARIABLE = "POCKETKUBE_API_SOCKET"
 DNS_PORT, HEALTH_PORT, READY_PORT, METRICS_PORT = 53, 8080, 8181, 9153
 _WAIT_FOR_SERVER = 5.0
 

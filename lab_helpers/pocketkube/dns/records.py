@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..client import EventType
-from ..objects import Obj, key_of, labels_of, name_of, namespace_of
-
-SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+from ..objects import SERVICE_NAME_LABEL, Obj, key_of, labels_of, name_of, namespace_of
 
 
 class ServiceKey(NamedTuple):

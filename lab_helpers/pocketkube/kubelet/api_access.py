@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from ..config import API_SOCKET_VARIABLE
 from ..objects import Obj, namespace_of
 from .images import Image
 from .runtime import ContainerSpec, Mount
 
-VARIABLE = "POCKETKUBE_API_SOCKET"
 PLACE = "/run/pocketkube/api.sock"
 
 
@@ -21,4 +21,4 @@ def with_api_socket(spec: ContainerSpec, pod: Obj, image: Image, socket: Path) -
     """The container with the API's socket, if its image is marked so; otherwise unchanged."""
     if not image.needs_api or namespace_of(pod) != "kube-system":
         return spec
-    return replace(spec, env={**spec.env, VARIABLE: PLACE}, mounts=[*spec.mounts, Mount(socket, PLACE)])
+    return replace(spec, env={**spec.env, API_SOCKET_VARIABLE: PLACE}, mounts=[*spec.mounts, Mount(socket, PLACE)])

@@ -7,6 +7,7 @@ Models pkg/probe and pkg/kubelet/lifecycle/handlers.go (v1.36).
 from __future__ import annotations
 
 import asyncio
+import signal
 import ssl
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from ..objects import Obj
 from .runtime import Process, Runtime
 
 _LONGEST_OUTPUT = 10 * 1024
-_SIGKILL = 9
 
 _T = TypeVar("_T")
 
@@ -60,7 +60,7 @@ class Target:
         try:
             output, status = await asyncio.gather(_output(process), process.wait())
         except asyncio.CancelledError:
-            process.kill(_SIGKILL)
+            process.kill(signal.SIGKILL)
             raise
         if status.exit_code != 0:
             raise HandlerFailed(output)

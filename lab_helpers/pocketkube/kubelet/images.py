@@ -16,9 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..linux import ADMIN_PATH
 from . import programs
-
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _NAME = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -127,7 +126,7 @@ def find_image(reference: ImageReference) -> Image | None:
         entrypoint=entry.get("entrypoint", ()),
         cmd=entry.get("cmd", ()),
         env={
-            "PATH": DEFAULT_PATH,
+            "PATH": ADMIN_PATH,
             **{key: value.replace("{tag}", reference.tag) for key, value in entry.get("env", {}).items()},
         },
         working_dir=entry.get("working_dir", "/"),

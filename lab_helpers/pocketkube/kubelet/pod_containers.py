@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import Coroutine, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -45,7 +46,6 @@ _CONFIG_RETRY_SECONDS = 10.0
 _LEAST_GRACE_SECONDS = 2.0
 _START_ERROR_SHOWN_SECONDS = 1.0
 """How long RunContainerError is shown before CrashLoopBackOff takes its place."""
-_SIGKILL = 9
 
 _T = TypeVar("_T")
 
@@ -373,7 +373,7 @@ class PodContainers:
         await self._clock.sleep(grace)
         for record in self._worker.records.values():
             if record.running:
-                self._node.runtime.kill_container(record.container_id, _SIGKILL)
+                self._node.runtime.kill_container(record.container_id, signal.SIGKILL)
 
     def close(self) -> None:
         """Ends everything that still goes on for these containers."""

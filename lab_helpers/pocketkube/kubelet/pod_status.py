@@ -16,7 +16,8 @@ from .restart_policy import should_run
 
 TERMINAL_PHASES = ("Succeeded", "Failed")
 
-_OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+"""The conditions that the kubelet writes; all others belong to somebody else."""
 
 
 @dataclass
@@ -142,7 +143,7 @@ def _conditions(pod: Obj, records: Mapping[str, ContainerRecord], facts: PodFact
     }
     generation = pod["metadata"].get("generation")
     conditions = []
-    for kind in _OWN_CONDITIONS:
+    for kind in OWN_CONDITIONS:
         before = condition_of(pod, kind) or {}
         unchanged = before.get("status") == own[kind]["status"] and before.get("lastTransitionTime")
         conditions.append(
@@ -155,7 +156,7 @@ def _conditions(pod: Obj, records: Mapping[str, ContainerRecord], facts: PodFact
             }
         )
     others = (pod.get("status") or {}).get("conditions") or []
-    return conditions + [condition for condition in others if condition["type"] not in _OWN_CONDITIONS]
+    return conditions + [condition for condition in others if condition["type"] not in OWN_CONDITIONS]
 
 
 def _verdict(true: bool, reason: str = "", message: str = "") -> Obj:

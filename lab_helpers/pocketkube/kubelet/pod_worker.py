@@ -104,7 +104,7 @@ class PodWorker:
         if self._removed:
             return
         written = self._writer.known
-        others = [c for c in (self.pod.get("status") or {}).get("conditions") or []]
+        others = (self.pod.get("status") or {}).get("conditions") or []
         known = {c["type"]: c for c in others} | {c["type"]: c for c in written.get("conditions") or []}
         view = {**self.pod, "status": {**written, "conditions": [*known.values()]}}
         self._writer.put(make_status(view, self.records, self.facts, self._clock.rfc3339()))

@@ -1,7 +1,7 @@
 """What the kubelet may ask of the thing that runs Pods: the Container Runtime Interface in small.
 
-The kernel engine implements it with namespaces and a warm template process (`network/kernel.py`,
-`kubelet/template.py`); another engine may do it without. Pod life cycle, probes and status are left to the kubelet.
+`container_runtime.py` implements it with namespaces and a warm template process. Pod life cycle, probes and status are
+left to the kubelet.
 Models k8s.io/cri-api (RunPodSandbox, StartContainer, StopContainer, Exec).
 """
 
@@ -30,7 +30,7 @@ class SandboxSpec:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A running Pod sandbox: namespaces held by one small process, with its address."""
+    """A running Pod sandbox: namespaces that last as long as the Pod, and its address."""
 
     id: str
     """64 hex digits, as containerd's."""

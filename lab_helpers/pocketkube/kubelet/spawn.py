@@ -34,7 +34,6 @@ JOINED = {"net": Namespace.NET, "uts": Namespace.UTS, "ipc": Namespace.IPC, "mnt
 
 RIGHTS = {"container": linux.CONTAINER_CAPABILITIES, "node": linux.NODE_CAPABILITIES}
 
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _EXIT_NOT_STARTED = 128
 """As Kubernetes shows a container whose program could not be started."""
 
@@ -142,7 +141,7 @@ def _change_folder(path: str, *, create: bool) -> None:
 def _execute(request: SpawnRequest) -> NoReturn:
     for signum in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
         signal.signal(signum, signal.SIG_DFL)
-    program = find_executable(request.argv[0], request.environment.get("PATH", DEFAULT_PATH))
+    program = find_executable(request.argv[0], request.environment.get("PATH", linux.ADMIN_PATH))
     try:
         os.execve(program, request.argv, request.environment)
     except OSError as error:

@@ -14,6 +14,7 @@ from ..api.status import StatusError
 from ..client import Client
 from ..clock import Clock
 from ..objects import Obj, name_of, namespace_of, uid_of
+from .pod_status import OWN_CONDITIONS
 
 log = logging.getLogger(__name__)
 
@@ -111,5 +112,4 @@ def _difference(before: Obj, after: Obj) -> Obj:
 
 def _foreign_conditions(pod: Obj) -> list[Obj]:
     """Conditions that the kubelet does not write."""
-    own = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
-    return [c for c in (pod.get("status") or {}).get("conditions") or [] if c["type"] not in own]
+    return [c for c in (pod.get("status") or {}).get("conditions") or [] if c["type"] not in OWN_CONDITIONS]

@@ -13,14 +13,12 @@ from dataclasses import dataclass
 
 from ...iptables import Rule
 from ...iptables.renderer import render_rule
-from ..objects import Obj, key_of, labels_of, namespace_of
+from ..objects import SERVICE_NAME_LABEL, Obj, key_of, labels_of, namespace_of
 from . import base_rules as base
 from .endpoints import Endpoint, PortKey, endpoints_by_port
 from .options import NodeInfo, ProxyOptions
 from .service_rules import MARK_MASQ, SERVICES, ServiceRules, service_rules
 from .services import ServicePort, service_ports
-
-SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
 Ports = tuple[tuple[ServicePort, tuple[Endpoint, ...]], ...]
 """The ports of one Service, each with its endpoints."""

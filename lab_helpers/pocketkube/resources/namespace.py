@@ -12,7 +12,11 @@ from .strategy import Strategy
 
 NAME_LABEL = "kubernetes.io/metadata.name"
 FINALIZER = "kubernetes"
+SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+"""Those that every cluster has from its start."""
+
 PROTECTED = ("default", "kube-system", "kube-public")
+"""Those that can't be deleted."""
 
 
 class NamespaceStrategy(Strategy):

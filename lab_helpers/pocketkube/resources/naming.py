@@ -10,9 +10,11 @@ from __future__ import annotations
 import ipaddress
 import re
 
+SAFE_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+"""What generated names are made of: it spells no words. Models apimachinery pkg/util/rand."""
+
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
-_LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = f"({_QUALIFIED})?"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
@@ -41,13 +43,6 @@ _SUBDOMAIN_PROBLEM = _regex_problem(
     _SUBDOMAIN,
     "example.com",
 )
-_LABEL_1035_PROBLEM = _regex_problem(
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
-    "character, and end with an alphanumeric character",
-    _LABEL_1035,
-    "my-name",
-    "abc-123",
-)
 _QUALIFIED_START = (
     "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
 )
@@ -70,23 +65,11 @@ def subdomain_problems(text: str) -> list[str]:
     return _format_problems(text, 253, _SUBDOMAIN, _SUBDOMAIN_PROBLEM)
 
 
-def label_1035_problems(text: str) -> list[str]:
-    """Problems of an RFC 1035 label, which starts with a letter."""
-    return _format_problems(text, 63, _LABEL_1035, _LABEL_1035_PROBLEM)
-
-
 def _format_problems(text: str, limit: int, pattern: str, problem: str) -> list[str]:
     problems = [max_length_problem(limit)] if len(text.encode()) > limit else []
     if not re.fullmatch(pattern, text):
         problems.append(problem)
     return problems
-
-
-def path_segment_problems(text: str) -> list[str]:
-    """Problems of a name that is only asked to fit into a URL path."""
-    if text in (".", ".."):
-        return [f"may not be '{text}'"]
-    return [f"may not contain '{illegal}'" for illegal in ("/", "%") if illegal in text]
 
 
 def label_key_problems(text: str) -> list[str]:

@@ -14,6 +14,7 @@ from ..api.status import Cause, StatusError
 from ..objects import Obj
 from ..store import Store
 from .metadata import validate_annotations
+from .naming import SAFE_ALPHABET
 from .pod_defaults import default_pod, default_pod_spec
 from .pod_update import validate_pod_update
 from .pod_validation import validate_new_pod, validate_pod
@@ -21,7 +22,6 @@ from .strategy import Strategy
 
 TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 _TOKEN_SECONDS = 3607
-_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _NOT_READY = "node.kubernetes.io/not-ready"
 _UNREACHABLE = "node.kubernetes.io/unreachable"
 _TOLERATED_SECONDS = 300
@@ -136,7 +136,7 @@ class PodStrategy(Strategy):
 
     def _mount_token(self, spec: Obj) -> None:
         volumes = spec.setdefault("volumes", [])
-        name = "kube-api-access-" + "".join(self._random.choices(_ALPHABET, k=5))
+        name = "kube-api-access-" + "".join(self._random.choices(SAFE_ALPHABET, k=5))
         mounted = False
         for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
             mounts = container.setdefault("volumeMounts", [])
