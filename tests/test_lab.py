@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import until
 
 sys.path.insert(0, str(Path(__file__).parent / "exercises"))
 from fake_cluster import Story, fake_workspace
@@ -37,13 +37,6 @@ def lab(story: Story, tmp_path: Path) -> Lab:
 def solve_first(story: Story) -> None:
     story.deploy()
     story.add_pod(3)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 5) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def test_a_lab_says_where_it_is_and_points_kubectl_there(
@@ -155,7 +148,7 @@ def test_the_live_picture_follows_the_cluster_and_can_be_stopped(story: Story) -
     first = live_topology.gather(story.cluster, "demo-service", "lab-02")  # type: ignore[arg-type]
     live = LiveTopology(story.cluster, "demo-service", "lab-02", shown.append, first)  # type: ignore[arg-type]
     story.expose()
-    wait_for(lambda: story.cluster.tell_watches() is None and bool(shown))
+    until(lambda: story.cluster.tell_watches() is None and bool(shown))
     assert shown[-1].topology.service is not None
     live.stop()
     assert not live.running

@@ -9,20 +9,18 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from lab_helpers.clusters import EmbeddedCluster
 from lab_helpers.clusters.inspection import processes_below
 from lab_helpers.pocketkube.state import StateDir
 
 pytestmark = pytest.mark.kernel
-
-DEADLINE = 20.0
 
 
 @dataclass(frozen=True)
@@ -70,13 +68,6 @@ def traces_of(cluster: EmbeddedCluster) -> Traces:
     """What a running cluster is made of, without the namespaces that it shares with everybody."""
     made = traces(cluster.config.state_dir, processes_below(supervisor_of(cluster)))
     return replace(made, namespaces=made.namespaces - traces(cluster.config.state_dir, [os.getpid()]).namespaces)
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {DEADLINE} s: {what}"
-        os.sched_yield()
 
 
 def servicelab(*args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

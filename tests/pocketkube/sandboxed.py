@@ -9,7 +9,6 @@ import pickle
 import shutil
 import signal
 import tempfile
-import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -157,11 +156,3 @@ async def _serve(
         os.write(writing, pickle.dumps(("", result)))
         os.close(writing)
         await asyncio.Event().wait()
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Fails the test if the condition does not come true in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from waiting import until_async
 
 from lab_helpers.pocketkube.api.status import StatusError
 from lab_helpers.pocketkube.http_client import HttpClient
@@ -75,12 +76,6 @@ def run(tmp_path: Path, scenario: Callable[[Server, HttpClient], Awaitable[None]
 def pod(name: str, version: str, **more: Any) -> dict[str, Any]:
     metadata = {"name": name, "namespace": "default", "uid": name, "resourceVersion": version}
     return {"kind": "Pod", "apiVersion": "v1", "metadata": metadata, **more}
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 def test_verbs_become_requests(tmp_path: Path) -> None:
@@ -167,20 +162,20 @@ def test_an_informer_resumes_relists_and_survives_a_restart(tmp_path: Path) -> N
         bookmark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "9"}}}
         await server.watches.put([bookmark])
         await server.watches.put(None)
-        await until(lambda: len(server.asked_versions) == 2)
+        await until_async(lambda: len(server.asked_versions) == 2)
         assert server.asked_versions == ["5", "9"], "the watch goes on where the bookmark was"
         assert seen[2:] == [("MODIFIED", "a")]
 
         server.listed = {"metadata": {"resourceVersion": "30"}, "items": [pod("a", "6"), pod("c", "20")]}
         await server.watches.put([{"type": "ERROR", "object": StatusError.gone_expired("too old").status}])
-        await until(lambda: server.asked_versions[-1] == "30")
+        await until_async(lambda: server.asked_versions[-1] == "30")
         assert seen[3:] == [("DELETED", "b"), ("ADDED", "c")], "after 410 only the difference is told"
 
         await server.stop()
         await server.start()
-        await until(lambda: len(server.asked_versions) == 4)
+        await until_async(lambda: len(server.asked_versions) == 4)
         await server.watches.put([{"type": "DELETED", "object": pod("c", "31")}])
-        await until(lambda: informer.get("default/c") is None)
+        await until_async(lambda: informer.get("default/c") is None)
         assert [obj["metadata"]["name"] for obj in informer.list("default")] == ["a"]
         running.cancel()
 
@@ -201,7 +196,7 @@ def test_an_object_replaced_while_nobody_watched_is_deleted_and_added(tmp_path: 
         anew = pod("a", "8")
         anew["metadata"]["uid"] = "another"
         await server.watches.put([{"type": "MODIFIED", "object": anew}])
-        await until(lambda: len(seen) == 3)
+        await until_async(lambda: len(seen) == 3)
         assert seen == ["ADDED", "DELETED", "ADDED"]
         assert informer.owned_by("owner") == []
         running.cancel()

@@ -8,7 +8,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from sandboxed import Lab, Running, running, wait_until
+from sandboxed import Lab, Running, running
+from waiting import until
 
 from lab_helpers.pocketkube import host_probe, linux, shell
 
@@ -59,11 +60,11 @@ def role(machine: Running, name: str) -> int:
 @pytest.mark.parametrize("victim", ["intermediate", "node", "template"])
 def test_nothing_is_left_after_a_process_is_killed(victim: str) -> None:
     with running(two_pods) as machine:
-        wait_until(lambda: len(family(machine.pid)) == 7)
+        until(lambda: len(family(machine.pid)) == 7)
         everybody = family(machine.pid)
         os.kill(role(machine, victim), signal.SIGKILL)
         os.waitpid(machine.pid, 0)
-        wait_until(lambda: not any(map(is_alive, everybody)))
+        until(lambda: not any(map(is_alive, everybody)))
         assert traces(machine) == []
 
 

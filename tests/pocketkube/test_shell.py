@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sandboxed import Lab, Running, running, wait_until
+from sandboxed import Lab, Running, running
+from waiting import until
 
 from lab_helpers.errors import ClusterNotRunning, NodeShellError
 from lab_helpers.pocketkube import shell
@@ -94,7 +95,7 @@ def test_what_can_not_be_started_is_an_error_and_not_an_exit_code(machine: Runni
 def test_a_command_that_takes_too_long_is_ended(machine: Running) -> None:
     with pytest.raises(NodeShellError, match=r"'sleep 4321' was still running after 0\.2 s"):
         on_node(machine, "sleep", "4321", timeout=0.2)
-    wait_until(lambda: "4321" not in on_node(machine, "ps", "ax").stdout)
+    until(lambda: "4321" not in on_node(machine, "ps", "ax").stdout)
 
 
 def test_the_client_hands_its_own_streams_over(machine: Running, tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_killing_the_client_kills_the_command_and_its_children(machine: Running)
     process.kill()
     process.wait()
     process.stdout.close()
-    wait_until(lambda: "4322" not in on_node(machine, "ps", "ax").stdout)
+    until(lambda: "4322" not in on_node(machine, "ps", "ax").stdout)
 
 
 def test_an_interrupt_reaches_the_command(machine: Running) -> None:
@@ -145,7 +146,7 @@ def test_a_login_shell_in_a_terminal(machine: Running) -> None:
     assert b" 99\r\n" in shown
     assert b"/dev/pts/" in shown
     os.write(terminal, b"sleep 1000\n")
-    wait_until(lambda: "sleep 1000" in on_node(machine, "ps", "ax").stdout)
+    until(lambda: "sleep 1000" in on_node(machine, "ps", "ax").stdout)
     os.write(terminal, b"\x03")
     os.write(terminal, b"exit 7\n")
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from sandboxed import Lab, run
+from waiting import until_async
 
 from lab_helpers.pocketkube.kubelet.runtime import Mount, SandboxSpec
 
@@ -25,12 +26,6 @@ async def refusal(lab: Lab, *argv: str) -> str:
     except RuntimeError as error:
         return str(error)
     return "it started"
-
-
-async def wait_for_line(path: Path, text: str) -> None:
-    async with asyncio.timeout(5):
-        while text not in (path.read_text() if path.exists() else ""):
-            await asyncio.sleep(0.005)
 
 
 def test_output_is_logged_as_the_container_runtime_interface_says() -> None:
@@ -146,7 +141,7 @@ def test_everybody_attached_gets_what_is_written_from_then_on() -> None:
         log = lab.config.state_dir / "0.log"
         command = "echo early; read line; echo $line"
         container = await lab.run(await lab.sandbox(), "sh", "-c", command, stdin=True, log_path=log)
-        await wait_for_line(log, "early")
+        await until_async(lambda: log.exists() and "early" in log.read_text())
         first, second = await lab.runtime.attach(container), await lab.runtime.attach(container)
         assert first.stdin and first.stdout and second.stdout
         first.stdin.write(b"late\n")
@@ -160,7 +155,7 @@ def test_stopping_asks_first_and_forces_later() -> None:
         log = lab.config.state_dir / "0.log"
         polite = await lab.run(await lab.sandbox("polite"), "sh", "-c", EXIT_TRAP, log_path=log)
         stubborn = await lab.run(await lab.sandbox("stubborn"), "sleep", "1000")
-        await wait_for_line(log, "ready")
+        await until_async(lambda: log.exists() and "ready" in log.read_text())
         asked = await lab.runtime.stop_container(polite, 20)
         assert "ending" in log.read_text()
         began = time.monotonic()

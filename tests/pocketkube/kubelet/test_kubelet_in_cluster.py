@@ -11,10 +11,11 @@ import re
 import select
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from lab_helpers.clusters import EmbeddedCluster
 from lab_helpers.kubectl import bundled_kubectl, kubectl_path
@@ -81,13 +82,6 @@ def run(cluster: EmbeddedCluster, *args: str, input: str | None = None) -> str:
 def start(cluster: EmbeddedCluster, kubectl: str, *args: str, **kwargs: object) -> subprocess.Popen[str]:
     env = {**os.environ, **cluster.environment}
     return subprocess.Popen([kubectl, "-n", NAMESPACE, *args], env=env, text=True, **kwargs)  # type: ignore[call-overload,no-any-return]
-
-
-def until(check: Callable[[], bool], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def status(cluster: EmbeddedCluster, pod: str, container: str) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from proxy_parts import (
     recorded_objects,
     service,
 )
+from waiting import until_async
 
 from lab_helpers.iptables import distribution, parse
 from lab_helpers.pocketkube.config import ClusterConfig
@@ -44,12 +45,6 @@ async def running(api: WatchedApi, engine: Engine, node: str = "node") -> AsyncI
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.002)
-
-
 def endpoints(engine: MemoryEngine, name: str = "web", port: str = "") -> list[str]:
     return [share.endpoint for share in distribution(engine.tables.ruleset, "default", name, port)]
 
@@ -66,7 +61,7 @@ def test_everything_is_written_at_once_and_then_only_changes() -> None:
             assert "*mangle" in engine.texts[0]
             assert endpoints(engine) == ["10.244.0.2:8080"]
             api.put(TWO)
-            await until(lambda: len(engine.texts) == 2)
+            await until_async(lambda: len(engine.texts) == 2)
             assert endpoints(engine) == ["10.244.0.2:8080", "10.244.0.3:8080"]
             assert "*mangle" not in engine.texts[1]
             assert "10.244.0.7:8080" not in engine.texts[1]
@@ -82,7 +77,7 @@ def test_many_changes_at_once_are_one_write() -> None:
             for n in range(50):
                 api.put(service(f"s{n}", f"10.96.1.{n + 1}"))
                 api.put(endpoint_slice(["10.244.0.2"], service=f"s{n}"))
-            await until(lambda: endpoints(engine, "s49") != [])
+            await until_async(lambda: endpoints(engine, "s49") != [])
             assert len(engine.texts) <= 3
 
     asyncio.run(scenario())
@@ -95,9 +90,9 @@ def test_chains_go_with_their_service() -> None:
         api.put(TWO)
         async with running(api, engine):
             api.put(ONE)
-            await until(lambda: endpoints(engine) == ["10.244.0.2:8080"])
+            await until_async(lambda: endpoints(engine) == ["10.244.0.2:8080"])
             api.delete(service())
-            await until(lambda: "default/web" not in engine.tables.save())
+            await until_async(lambda: "default/web" not in engine.tables.save())
             chains = engine.tables.ruleset.tables["nat"].chains
             assert not [name for name in chains if is_service_chain(name)]
 
@@ -114,7 +109,7 @@ def test_what_does_not_concern_the_rules_is_not_written() -> None:
             labelled["metadata"]["labels"] = {"a": "b"}
             api.put(labelled)
             api.put(service("other", "10.96.0.30"))
-            await until(lambda: "default/other" in engine.tables.save())
+            await until_async(lambda: "default/other" in engine.tables.save())
             written = len(engine.texts)
             api.put(labelled)
             await asyncio.sleep(0)
@@ -131,7 +126,7 @@ def test_after_a_refusal_everything_is_written_again() -> None:
         async with running(api, engine):
             engine.refusals = 1
             api.put(ONE)
-            await until(lambda: endpoints(engine) == ["10.244.0.2:8080"])
+            await until_async(lambda: endpoints(engine) == ["10.244.0.2:8080"])
             assert "*mangle" in engine.texts[-1]
 
     asyncio.run(scenario())
@@ -158,7 +153,7 @@ def test_rules_that_somebody_took_out_come_back(harm: str) -> None:
             engine.tables.restore(harm)
             assert engine.tables.save() != before
             await proxier.check_rules()
-            await until(lambda: engine.tables.save() == before)
+            await until_async(lambda: engine.tables.save() == before)
             assert len(engine.texts) == 2
 
     asyncio.run(scenario())
@@ -187,10 +182,10 @@ def test_udp_connections_are_forgotten_when_their_endpoint_goes() -> None:
         api.put(service(ports=[{**port, "nodePort": 30053}], type="NodePort"))
         async with running(api, engine):
             api.put(endpoint_slice(["10.244.0.2", "10.244.0.3"], ports=[port]))
-            await until(lambda: len(engine.commands) == 2)
+            await until_async(lambda: len(engine.commands) == 2)
             assert engine.commands[0] == ("conntrack", "-D", "-p", "udp", "--orig-dst", "10.96.0.20")
             api.put(endpoint_slice(["10.244.0.2"], ports=[port]))
-            await until(lambda: len(engine.commands) == 4)
+            await until_async(lambda: len(engine.commands) == 4)
             gone = ("--dst-nat", "10.244.0.3")
             assert engine.commands[2] == ("conntrack", "-D", "-p", "udp", "--orig-dst", "10.96.0.20", *gone)
             assert engine.commands[3] == ("conntrack", "-D", "-p", "udp", "--dport", "30053", *gone)
