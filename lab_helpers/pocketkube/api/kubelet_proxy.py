@@ -16,10 +16,10 @@ import aiohttp
 from aiohttp import web
 
 from ..objects import Obj, name_of, namespace_of
+from ..upgrade import Connection, Upgraded, splice
 from .routes import Route
 from .status import StatusError
 
-_CHUNK = 64 * 1024
 _LONGEST_HEAD = 64 * 1024
 _HOP_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "authorization", "keep-alive"})
 _STREAM_FLAGS = (("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty"))
@@ -112,7 +112,8 @@ class KubeletProxy:
             head = await reader.readuntil(b"\r\n\r\n")
             if int(head.split(b" ", 2)[1]) != 101:
                 return await _refused(head, reader)
-            return await _join(request, head, reader, writer)
+            await splice(Connection(request, head), reader, writer)
+            return Upgraded()
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError) as error:
             raise _unreachable(error) from error
         finally:
@@ -127,65 +128,6 @@ _SERVERS: dict[str, Callable[[KubeletProxy, web.BaseRequest, Obj, Query], Corout
 }
 STREAMS = frozenset(_SERVERS)
 """The subresources that are answered by a kubelet."""
-
-
-class _Upgraded(web.StreamResponse):
-    """Tells aiohttp that the answer has been given and the connection is over."""
-
-    @property
-    def keep_alive(self) -> bool | None:
-        return False
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        return None
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        return None
-
-
-class _Inlet:
-    """What aiohttp hands a connection's bytes to after an upgrade."""
-
-    def __init__(self, reader: asyncio.StreamReader) -> None:
-        self._reader = reader
-
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        self._reader.feed_data(data)
-        return False, b""
-
-    def feed_eof(self) -> None:
-        self._reader.feed_eof()
-
-
-async def _join(
-    request: web.BaseRequest, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> web.StreamResponse:
-    """Carries bytes between client and kubelet until either ends."""
-    client = request.transport
-    if client is None:
-        raise ConnectionResetError("the client has gone")
-    inlet = asyncio.StreamReader(limit=_CHUNK)
-    # With the transport the reader pauses a client that sends faster than the kubelet reads.
-    inlet.set_transport(client)
-    request.protocol.set_parser(_Inlet(inlet))  # type: ignore[arg-type]
-    client.write(head)
-    inwards = asyncio.create_task(_copy(inlet, writer.write, writer.drain))
-    outwards = asyncio.create_task(_copy(reader, client.write, request.writer.drain))
-    try:
-        await asyncio.wait({inwards, outwards}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (inwards, outwards):
-            task.cancel()
-        await asyncio.gather(inwards, outwards, return_exceptions=True)
-    return _Upgraded()
-
-
-async def _copy(
-    reader: asyncio.StreamReader, write: Callable[[bytes], None], drain: Callable[[], Coroutine[Any, Any, None]]
-) -> None:
-    while data := await reader.read(_CHUNK):
-        write(data)
-        await drain()
 
 
 def _request_head(request: web.BaseRequest, target: str) -> bytes:

@@ -20,8 +20,10 @@ from .kubelet import Kubelet
 from .logs import InvalidLogOptions, LogOptions, LogReader, follow
 from .pod_worker import PodWorker
 from .runtime import Process, Runtime
+from .streams.channels import StreamOptions, open_channels
+from .streams.link import asks_for_spdy
 from .streams.port_forward import serve_port_forward
-from .streams.remote_command import StreamOptions, failure_status, open_channels, send_status, serve_process
+from .streams.remote_command import failure_status, serve_process
 
 
 class KubeletServer:
@@ -72,31 +74,31 @@ class KubeletServer:
         command = request.query.getall("command", [])
         if not command:
             raise web.HTTPBadRequest(text="you must specify at least 1 command for the container")
-        _require_websocket(request)
-        socket = await open_channels(request)
+        _require_upgrade(request)
+        channels = await open_channels(request, options)
         try:
             process = await self._runtime.exec(
                 record.container_id, _without_foreign_owners(command), tty=options.tty, stdin=options.stdin
             )
         except RuntimeError as error:
-            await send_status(socket, failure_status(f"error executing command in container: {error}"))
-            return socket
-        await serve_process(socket, process, options, owns=True)
-        return socket
+            await channels.finish(failure_status(f"error executing command in container: {error}"))
+            return channels.response
+        await serve_process(channels, process, options, owns=True)
+        return channels.response
 
     async def _attach(self, request: web.Request) -> web.StreamResponse:
         _, worker, record = self._running(request)
         container = next(spec for _, spec in containers_of(worker.pod) if spec["name"] == record.name)
         options = _stream_options(request)
-        _require_websocket(request)
-        socket = await open_channels(request)
+        _require_upgrade(request)
+        channels = await open_channels(request, options)
         try:
             process = await self._runtime.attach(record.container_id)
         except RuntimeError as error:
-            await send_status(socket, failure_status(f"error attaching to container: {error}"))
-            return socket
-        await serve_process(socket, process, options, owns=False, close_stdin=bool(container.get("stdinOnce")))
-        return socket
+            await channels.finish(failure_status(f"error attaching to container: {error}"))
+            return channels.response
+        await serve_process(channels, process, options, owns=False, close_stdin=bool(container.get("stdinOnce")))
+        return channels.response
 
     async def _port_forward(self, request: web.Request) -> web.StreamResponse:
         _, worker = self._find_pod(request.match_info["namespace"], request.match_info["pod"])
@@ -106,7 +108,7 @@ class KubeletServer:
         listed = [text for value in request.query.getall("port", []) for text in value.split(",")]
         if not all(text.isdigit() and 0 < int(text) < 65536 for text in listed):
             raise web.HTTPBadRequest(text=f"invalid port number in {','.join(listed)}")
-        _require_websocket(request)
+        _require_upgrade(request)
         return await serve_port_forward(
             request, [int(text) for text in listed], lambda port: self._runtime.dial(sandbox.id, port)
         )
@@ -201,6 +203,7 @@ def _stream_options(request: web.Request) -> StreamOptions:
     return options
 
 
-def _require_websocket(request: web.Request) -> None:
-    if request.headers.get("Upgrade", "").lower() != "websocket":
-        raise web.HTTPBadRequest(text="this kubelet streams over WebSockets (kubectl 1.31 and newer), not over SPDY")
+def _require_upgrade(request: web.Request) -> None:
+    """Models kubelet pkg/cri/streaming, which answers so."""
+    if request.headers.get("Upgrade", "").lower() != "websocket" and not asks_for_spdy(request):
+        raise web.HTTPBadRequest(text="Upgrade request required")

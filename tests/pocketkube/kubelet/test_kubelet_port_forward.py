@@ -77,7 +77,7 @@ def run(story: Callable[[aiohttp.ClientSession, str, int], Awaitable[None]]) -> 
         async def dial(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
             return await asyncio.open_connection("127.0.0.1", port)
 
-        async def handler(request: web.Request) -> web.WebSocketResponse:
+        async def handler(request: web.Request) -> web.StreamResponse:
             ports = [int(port) for port in request.query.getall("port", [])]
             return await serve_port_forward(request, ports, dial)
 

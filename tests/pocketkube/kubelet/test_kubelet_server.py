@@ -13,7 +13,7 @@ from kubelet_fakes import Lab, new_pod, run_lab
 
 from lab_helpers.pocketkube.kubelet.runtime import ExitStatus, Process
 from lab_helpers.pocketkube.kubelet.server import KubeletServer
-from lab_helpers.pocketkube.kubelet.streams.remote_command import CLOSE, ERROR, RESIZE, STDERR, STDIN, STDOUT
+from lab_helpers.pocketkube.kubelet.streams.channels import CLOSE, ERROR, RESIZE, STDERR, STDIN, STDOUT
 
 Story = Callable[[Lab, aiohttp.ClientSession], Awaitable[None]]
 EXEC = "http://kubelet/exec/default/web/app"
@@ -178,7 +178,7 @@ def test_an_attached_client_leaves_the_container_alone(tmp_path: Path) -> None:
         ("exec/default/nosuch/app?command=x&output=1", 404, 'pod "nosuch_default" not found'),
         ("exec/default/web/nosuch?command=x&output=1", 404, 'container "nosuch" not found in pod "web_default"'),
         ("exec/default/web/app?command=x", 400, "you must specify at least 1 of stdin, stdout, stderr"),
-        ("exec/default/web/app?command=x&output=1", 400, "WebSockets"),
+        ("exec/default/web/app?command=x&output=1", 400, "Upgrade request required"),
         ("containerLogs/default/web/app?tailLines=x", 400, "unable to decode query"),
         (
             "containerLogs/default/web/app?previous=true",

@@ -1,7 +1,7 @@
-"""Port-forwarding: TCP connections into a Pod, carried in one WebSocket.
+"""Port-forwarding: TCP connections into a Pod, carried in one connection of a client.
 
-kubectl speaks SPDY inside the WebSocket and opens a pair of streams for each connection; the Python client uses
-numbered channels, a pair for each port. Where connections are made to is left to the caller (`Dial`).
+kubectl speaks SPDY, today inside a WebSocket, and opens a pair of streams for each connection; the Python client uses
+numbered channels of a WebSocket, a pair for each port. Where connections are made to is left to the caller (`Dial`).
 Models kubelet pkg/cri/streaming/portforward (httpstream.go, websocket.go; v1.36).
 """
 
@@ -12,9 +12,11 @@ import struct
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
-from .remote_command import V4, V5
+from ...upgrade import Upgraded
+from .channels import V4, V5
+from .link import Link, WebSocketLink, asks_for_spdy, upgrade_to_spdy
 from .spdy import (
     LARGEST_DATA,
     Goodbye,
@@ -29,7 +31,8 @@ from .spdy import (
     refuse_frame,
 )
 
-TUNNEL = "SPDY/3.1+portforward.k8s.io"
+PROTOCOL = "portforward.k8s.io"
+TUNNEL = f"SPDY/3.1+{PROTOCOL}"
 
 Dial = Callable[[int], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 """Connects to a port of the Pod. Raises OSError."""
@@ -37,20 +40,29 @@ Dial = Callable[[int], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWrite
 _WAITING_CHUNKS = 32
 
 
-async def serve_port_forward(request: web.Request, ports: Sequence[int], dial: Dial) -> web.WebSocketResponse:
+async def serve_port_forward(request: web.Request, ports: Sequence[int], dial: Dial) -> web.StreamResponse:
     """Carries connections until the client leaves."""
+    if asks_for_spdy(request):
+        link, _ = upgrade_to_spdy(request, (PROTOCOL,))
+        await _serve(link, _Tunnel(link, dial))
+        return Upgraded()
     socket = web.WebSocketResponse(protocols=(TUNNEL, V5, V4), max_msg_size=0, compress=False)
     await socket.prepare(request)
-    forwarding = _Tunnel(socket, dial) if socket.ws_protocol in (TUNNEL, None) else _Channels(socket, ports, dial)
+    carrier = WebSocketLink(socket)
+    tunnels = socket.ws_protocol in (TUNNEL, None)
     try:
-        async for message in socket:
-            if message.type == WSMsgType.BINARY:
-                await forwarding.receive(message.data)
+        await _serve(carrier, _Tunnel(carrier, dial) if tunnels else _Channels(carrier, ports, dial))
     except ProtocolError:
         await socket.close(code=1002)
+    return socket
+
+
+async def _serve(link: Link, forwarding: _Forwarding) -> None:
+    try:
+        while data := await link.receive():
+            await forwarding.receive(data)
     finally:
         await forwarding.close()
-    return socket
 
 
 class _Inbox:
@@ -81,12 +93,16 @@ class _Inbox:
 
 
 class _Forwarding:
-    """What both ways of carrying connections share: copying, and tasks that end with the WebSocket."""
+    """What both ways of carrying connections share: copying, and tasks that end with the client."""
 
-    def __init__(self, socket: web.WebSocketResponse, dial: Dial) -> None:
-        self._socket = socket
+    def __init__(self, link: Link, dial: Dial) -> None:
+        self._link = link
         self._dial = dial
         self._tasks: set[asyncio.Task[None]] = set()
+
+    async def receive(self, data: bytes) -> None:
+        """Handles what the client has sent."""
+        raise NotImplementedError
 
     async def close(self) -> None:
         """Cuts all connections."""
@@ -102,8 +118,7 @@ class _Forwarding:
         return task
 
     async def _send(self, data: bytes) -> None:
-        if not self._socket.closed:
-            await self._socket.send_bytes(data)
+        await self._link.send(data)
 
     async def _connect(self, port: int, inbox: _Inbox, send: Callable[[bytes], Awaitable[None]]) -> str:
         """One connection from beginning to end. Returns what went wrong, if anything."""
@@ -126,10 +141,10 @@ class _Forwarding:
 
 
 class _Tunnel(_Forwarding):
-    """SPDY in a WebSocket: a connection is a stream for data and one for an error, with the same request ID."""
+    """SPDY: a connection is a stream for data and one for an error, with the same request ID."""
 
-    def __init__(self, socket: web.WebSocketResponse, dial: Dial) -> None:
-        super().__init__(socket, dial)
+    def __init__(self, link: Link, dial: Dial) -> None:
+        super().__init__(link, dial)
         self._codec = SpdyCodec()
         self._halves: dict[str, dict[str, StreamOpened]] = {}
         self._inboxes: dict[int, _Inbox] = {}
@@ -149,7 +164,7 @@ class _Tunnel(_Forwarding):
             elif isinstance(frame, Pinged):
                 await self._send(ping_frame(frame.number))
             elif isinstance(frame, Goodbye):
-                await self._socket.close()
+                await self._link.close()
 
     async def _data(self, stream_id: int, data: bytes, *, last: bool) -> None:
         inbox = self._inboxes.get(stream_id)
@@ -192,8 +207,8 @@ class _Tunnel(_Forwarding):
 class _Channels(_Forwarding):
     """Numbered channels: 2i carries the data of the i-th port, 2i+1 its error. Each begins with the port's number."""
 
-    def __init__(self, socket: web.WebSocketResponse, ports: Sequence[int], dial: Dial) -> None:
-        super().__init__(socket, dial)
+    def __init__(self, link: Link, ports: Sequence[int], dial: Dial) -> None:
+        super().__init__(link, dial)
         self._inboxes = [_Inbox() for _ in ports]
         for index, port in enumerate(ports):
             self._start(self._carry(index, port))
@@ -216,7 +231,7 @@ class _Channels(_Forwarding):
         if problem:
             await self._send(error_channel + problem.encode())
         if len(self._tasks) == 1:
-            await self._socket.close()  # it was the last connection
+            await self._link.close()  # it was the last connection
 
 
 async def _upload(inbox: _Inbox, writer: asyncio.StreamWriter) -> None:

@@ -1,7 +1,6 @@
-"""exec and attach over a WebSocket: the streams of a process as numbered channels.
+"""exec and attach: carries the streams of a process between it and a client, and tells how it ended.
 
-The first byte of every message says which stream it belongs to. At the end a Status on the error channel says how
-the process ended. Which process it is, is left to the kubelet's server.
+Which process it is, is left to the kubelet's server, how the streams travel to `channels.py`.
 Models apimachinery pkg/util/remotecommand and kubelet pkg/cri/streaming/remotecommand (v1.36).
 """
 
@@ -10,73 +9,42 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from dataclasses import dataclass
-
-from aiohttp import WSMsgType, web
 
 from ...objects import Obj
 from ..runtime import Process
-
-V4, V5 = "v4.channel.k8s.io", "v5.channel.k8s.io"
-PROTOCOLS = (V5, V4)
-
-STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
+from .channels import CLOSE, RESIZE, STDERR, STDIN, STDOUT, Channels, StreamOptions
 
 _CHUNK = 32 * 1024
 
 
-@dataclass(frozen=True)
-class StreamOptions:
-    """Which streams of a process a client wants."""
-
-    stdin: bool = False
-    stdout: bool = False
-    stderr: bool = False
-    tty: bool = False
-
-
-async def open_channels(request: web.Request) -> web.WebSocketResponse:
-    """Accepts the WebSocket; the newest protocol that both know is chosen."""
-    socket = web.WebSocketResponse(protocols=PROTOCOLS, max_msg_size=0, compress=False)
-    await socket.prepare(request)
-    return socket
-
-
 async def serve_process(
-    socket: web.WebSocketResponse, process: Process, options: StreamOptions, *, owns: bool, close_stdin: bool = True
+    channels: Channels, process: Process, options: StreamOptions, *, owns: bool, close_stdin: bool = True
 ) -> None:
     """Carries the streams until the process ends or the client leaves.
 
     A process that was started for this client (`owns`) ends with it, and its exit code is told.
     """
     outputs = [
-        asyncio.create_task(_send_output(socket, channel, stream, wanted))
+        asyncio.create_task(_send_output(channels, channel, stream, wanted))
         for channel, stream, wanted in (
             (STDOUT, process.stdout, options.stdout),
             (STDERR, process.stderr, options.stderr and not options.tty),
         )
         if stream is not None
     ]
-    inputs = asyncio.create_task(_receive(socket, process, options, close_stdin))
+    inputs = asyncio.create_task(_receive(channels, process, options, close_stdin))
     ended = asyncio.create_task(_ended(process, outputs))
     try:
         await asyncio.wait((inputs, ended), return_when=asyncio.FIRST_COMPLETED)
         if ended.done():
             status = exit_status(ended.result()) if owns else SUCCESS
-            await send_status(socket, status)
+            await channels.finish(status)
     finally:
         if owns and not ended.done():
             process.kill(signal.SIGHUP)
         for task in (inputs, ended, *outputs):
             task.cancel()
         await asyncio.gather(inputs, ended, *outputs, return_exceptions=True)
-
-
-async def send_status(socket: web.WebSocketResponse, status: Obj) -> None:
-    """Tells how it ended, and closes."""
-    if not socket.closed:
-        await socket.send_bytes(bytes([ERROR]) + json.dumps(status).encode())
-        await socket.close()
 
 
 SUCCESS: Obj = {"metadata": {}, "status": "Success"}
@@ -114,21 +82,15 @@ async def _ended(process: Process, outputs: list[asyncio.Task[None]]) -> int:
     return status.exit_code
 
 
-async def _send_output(socket: web.WebSocketResponse, channel: int, stream: asyncio.StreamReader, wanted: bool) -> None:
+async def _send_output(channels: Channels, channel: int, stream: asyncio.StreamReader, wanted: bool) -> None:
     while data := await stream.read(_CHUNK):
-        if wanted and not socket.closed:
-            await socket.send_bytes(bytes([channel]) + data)
+        if wanted:
+            await channels.send(channel, data)
 
 
-async def _receive(socket: web.WebSocketResponse, process: Process, options: StreamOptions, close_stdin: bool) -> None:
+async def _receive(channels: Channels, process: Process, options: StreamOptions, close_stdin: bool) -> None:
     """Handles what the client sends; returns when it has left."""
-    async for message in socket:
-        if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
-            continue
-        data = message.data.encode() if isinstance(message.data, str) else message.data
-        if not data:
-            continue
-        channel, data = data[0], data[1:]
+    async for channel, data in channels.messages():
         if channel == STDIN and options.stdin and data:
             await _write(process, data)
         elif channel == RESIZE:

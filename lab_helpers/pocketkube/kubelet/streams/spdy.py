@@ -1,7 +1,8 @@
-"""SPDY/3.1 frames: what kubectl's port-forward carries its connections in.
+"""SPDY/3.1 frames: what port-forward carries its connections in, and exec and attach of older clients their streams.
 
-A codec without input and output of its own: bytes in, frames out, and the other way round. What streams mean is left
-to `port_forward.py`. Push, priorities and flow control, which Kubernetes' clients don't use, are left out.
+A codec without input and output of its own: bytes in, frames out, and the other way round. What streams mean is
+left to `port_forward.py` and `channels.py`. Push, priorities and flow control, which Kubernetes' clients don't use, are
+left out.
 Models the SPDY protocol, draft 3.1, and the subset of it that github.com/moby/spdystream speaks.
 """
 
