@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,7 +188,12 @@ def _described_field(model: Any, field: str) -> str:
     """A field's description: of a pydantic model in newer clients, else out of a property's docstring."""
     attribute = next((name for name, json_name in model.attribute_map.items() if json_name == field), "")
     if declared := getattr(model, "model_fields", {}).get(attribute):
-        return declared.description or ""
+        return _with_lists(declared.description or "")
     lines = inspect.cleandoc(getattr(model, attribute, None).__doc__ or "").splitlines()
     said = [line for line in lines[1:] if line and not line.startswith(":")]
     return " ".join(said).partition("# noqa")[0].strip()
+
+
+def _with_lists(text: str) -> str:
+    """A description with its lists' line ends, which became blanks in the client."""
+    return re.sub(r"(?<=\S) {3}\* ", "\n  * ", re.sub(r"(?<=\S) {2}\* ", "\n\n* ", text))

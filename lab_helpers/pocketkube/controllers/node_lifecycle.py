@@ -38,6 +38,7 @@ class NodeLifecycleController(Controller):
         self._client = client
         self._recorder = recorder
         self._heard: dict[str, float] = {}
+        self._registered: set[str] = set()
         self._nodes = informers.get("nodes")
         self._pods = informers.get("pods")
         self._leases = informers.get("leases.coordination.k8s.io")
@@ -50,7 +51,9 @@ class NodeLifecycleController(Controller):
         node = self._nodes.get(key)
         if node is None:
             self._heard.pop(key, None)
+            self._registered.discard(key)
             return
+        self._welcome(node)
         silent_for = self.clock.monotonic() - self._heard.setdefault(key, self.clock.monotonic())
         if silent_for < GRACE_SECONDS:
             self.queue.add_after(key, GRACE_SECONDS - silent_for)
@@ -62,6 +65,14 @@ class NodeLifecycleController(Controller):
         await self._evict(node)
 
     # --- the node ---
+
+    def _welcome(self, node: Obj) -> None:
+        """Says once that this controller has begun to watch over the node."""
+        name = name_of(node)
+        if name not in self._registered:
+            self._registered.add(name)
+            message = f"Node {name} event: Registered Node {name} in Controller"
+            self._recorder.event(node, "Normal", "RegisteredNode", message)
 
     async def _mark_unknown(self, node: Obj) -> Obj:
         now = self.clock.rfc3339()
