@@ -6,8 +6,9 @@ Finding what is wrong is left to the strategies of `resources/` and to the opera
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -310,6 +311,16 @@ class StatusError(Exception):
     def unclassified(cls, message: str) -> StatusError:
         """An error upstream passes on without a reason: code 500 and the bare text."""
         return cls(500, "", message)
+
+
+@contextlib.contextmanager
+def ignoring_not_found() -> Iterator[None]:
+    """Lets a 404 pass, and nothing else: what was to be changed or deleted is gone already."""
+    try:
+        yield
+    except StatusError as error:
+        if error.code != 404:
+            raise
 
 
 def success(resource: str, name: str, uid: str) -> Obj:

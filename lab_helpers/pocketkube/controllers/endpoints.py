@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from ..api.status import StatusError
+from ..api.status import ignoring_not_found
 from ..client import Client, EventType
 from ..clock import Clock
 from ..informer import Controller, SharedInformers
@@ -24,7 +24,7 @@ from .service_backends import (
     pod_addresses,
     pod_reference,
     selects_pods,
-    touches_endpoints,
+    services_concerned,
 )
 
 MANAGED_BY = "endpoints.kubernetes.io/managed-by"
@@ -102,11 +102,8 @@ class EndpointsController(Controller):
 
     async def _delete(self, key: str) -> None:
         namespace, name = split_key(key)
-        try:
+        with ignoring_not_found():
             await self._client.delete("endpoints", name, namespace)
-        except StatusError as error:
-            if error.code != 404:
-                raise
 
     # --- what changed ---
 
@@ -120,12 +117,8 @@ class EndpointsController(Controller):
             self.enqueue(endpoints)
 
     def _on_pod(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
-        if new is not None and old is not None and not touches_endpoints(old, new):
-            return
-        for service in self._services.list(namespace_of(new or old or {})):
-            selector = service["spec"].get("selector")
-            if selector and any(matches_labels(selector, labels_of(pod)) for pod in (new, old) if pod is not None):
-                self.enqueue(service)
+        for service in services_concerned(self._services, old, new):
+            self.enqueue(service)
 
 
 def _is_same(current: Obj, wanted: Obj) -> bool:

@@ -12,10 +12,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from ..api.status import StatusError
+from ..api.status import ignoring_not_found
 from ..client import Client, EventType
 from ..clock import Clock
-from ..informer import Controller, SharedInformers
+from ..informer import Controller, Informer, SharedInformers
 from ..objects import (
     SERVICE_NAME_LABEL,
     Obj,
@@ -40,13 +40,13 @@ from .service_backends import (
     pod_addresses,
     pod_reference,
     selects_pods,
-    touches_endpoints,
+    services_concerned,
 )
 
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 CONTROLLER = "endpointslice-controller.k8s.io"
+SLICES = "endpointslices.discovery.k8s.io"
 
-_SLICES = "endpointslices.discovery.k8s.io"
 _MAX_ENDPOINTS = 100
 _LONGEST_PREFIX = 58
 
@@ -62,7 +62,7 @@ class EndpointSliceController(Controller):
         self._services = informers.get("services")
         self._pods = informers.get("pods")
         self._nodes = informers.get("nodes")
-        self._slices = informers.get(_SLICES)
+        self._slices = informers.get(SLICES)
         self._services.add_handler(self._on_service)
         self._pods.add_handler(self._on_pod)
         self._nodes.add_handler(self._on_node)
@@ -72,15 +72,11 @@ class EndpointSliceController(Controller):
         """Makes the slices of one Service agree with its Pods."""
         service = self._services.get(key)
         namespace, name = split_key(key)
-        existing = [
-            slice_
-            for slice_ in self._slices.list(namespace)
-            if labels_of(slice_).get(SERVICE_NAME_LABEL) == name and labels_of(slice_).get(MANAGED_BY) == CONTROLLER
-        ]
+        existing = slices_of(self._slices, namespace, name, CONTROLLER)
         if service is None or not selects_pods(service):
             # The slices of a deleted Service go with their owner; those of one that lost its selector go here.
             for slice_ in existing if service is not None else []:
-                await self._delete(slice_)
+                await delete_slice(self._client, slice_)
             return
         families = service["spec"].get("ipFamilies") or ["IPv4"]
         for family in families:
@@ -88,7 +84,7 @@ class EndpointSliceController(Controller):
             await self._reconcile_family(service, family, [s for s in of_family if not is_deleting(s)])
         for slice_ in existing:
             if slice_["addressType"] not in families:
-                await self._delete(slice_)
+                await delete_slice(self._client, slice_)
 
     # --- desired ---
 
@@ -113,7 +109,7 @@ class EndpointSliceController(Controller):
         for key, endpoints in wanted.items():
             await self._write_group(service, family, ports[key], endpoints, by_ports.get(key, []), spare)
         for slice_ in spare:
-            await self._delete(slice_)
+            await delete_slice(self._client, slice_)
 
     def _selected_pods(self, service: Obj) -> Iterable[Obj]:
         selector = service["spec"]["selector"]
@@ -162,7 +158,7 @@ class EndpointSliceController(Controller):
             if endpoints or (not wanted and slice_ is slices[0]):
                 await self._update(service, slice_, ports, endpoints)
             else:
-                await self._delete(slice_)
+                await delete_slice(self._client, slice_)
         while rest or (not wanted and not slices):
             batch, rest = rest[:_MAX_ENDPOINTS], rest[_MAX_ENDPOINTS:]
             if spare:
@@ -182,11 +178,11 @@ class EndpointSliceController(Controller):
         changed["ports"] = ports
         changed["metadata"]["labels"] = labels
         changed["metadata"].setdefault("annotations", {})[TRIGGER_TIME] = self.clock.rfc3339()
-        await self._slices.has_seen(await self._client.update(_SLICES, changed))
+        await self._slices.has_seen(await self._client.update(SLICES, changed))
 
     async def _create(self, service: Obj, family: str, ports: list[Obj], endpoints: list[Obj]) -> None:
         created = await self._client.create(
-            _SLICES,
+            SLICES,
             {
                 "apiVersion": "discovery.k8s.io/v1",
                 "kind": "EndpointSlice",
@@ -204,25 +200,14 @@ class EndpointSliceController(Controller):
         )
         await self._slices.has_seen(created)
 
-    async def _delete(self, slice_: Obj) -> None:
-        try:
-            await self._client.delete(_SLICES, name_of(slice_), namespace_of(slice_), uid=uid_of(slice_))
-        except StatusError as error:
-            if error.code != 404:
-                raise
-
     # --- what changed ---
 
     def _on_service(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
         self.enqueue(new or old or {})
 
     def _on_pod(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
-        if new is not None and old is not None and not touches_endpoints(old, new):
-            return
-        for service in self._services.list(namespace_of(new or old or {})):
-            selector = service["spec"].get("selector")
-            if selector and any(matches_labels(selector, labels_of(pod)) for pod in (new, old) if pod is not None):
-                self.enqueue(service)
+        for service in services_concerned(self._services, old, new):
+            self.enqueue(service)
 
     def _on_node(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
         if event == "MODIFIED" and labels_of(new or {}) == labels_of(old or {}):
@@ -234,6 +219,21 @@ class EndpointSliceController(Controller):
         slice_ = new or old or {}
         if labels_of(slice_).get(MANAGED_BY) == CONTROLLER and SERVICE_NAME_LABEL in labels_of(slice_):
             self.queue.add(f"{namespace_of(slice_)}/{labels_of(slice_)[SERVICE_NAME_LABEL]}")
+
+
+def slices_of(slices: Informer, namespace: str, service: str, controller: str) -> list[Obj]:
+    """The slices of a Service that a controller looks after."""
+    return [
+        slice_
+        for slice_ in slices.list(namespace)
+        if labels_of(slice_).get(SERVICE_NAME_LABEL) == service and labels_of(slice_).get(MANAGED_BY) == controller
+    ]
+
+
+async def delete_slice(client: Client, slice_: Obj) -> None:
+    """Deletes a slice, if it is still the one that is meant."""
+    with ignoring_not_found():
+        await client.delete(SLICES, name_of(slice_), namespace_of(slice_), uid=uid_of(slice_))
 
 
 def _ports_key(ports: list[Obj]) -> str:

@@ -6,7 +6,6 @@ Models pkg/controller/endpointslicemirroring (v1.36).
 
 from __future__ import annotations
 
-from ..api.status import StatusError
 from ..client import Client, EventType
 from ..clock import Clock
 from ..informer import Controller, SharedInformers
@@ -20,16 +19,15 @@ from ..objects import (
     namespace_of,
     new_controller_ref,
     split_key,
-    uid_of,
 )
-from .endpointslice import MANAGED_BY
+from .endpointslice import MANAGED_BY, SLICES, delete_slice, slices_of
+from .service_backends import TRIGGER_TIME
 
 CONTROLLER = "endpointslicemirroring-controller.k8s.io"
 SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
 
-_SLICES = "endpointslices.discovery.k8s.io"
 _LEADER = "control-plane.alpha.kubernetes.io/leader"
-_NOT_COPIED = ("kubectl.kubernetes.io/last-applied-configuration", "endpoints.kubernetes.io/last-change-trigger-time")
+_NOT_COPIED = ("kubectl.kubernetes.io/last-applied-configuration", TRIGGER_TIME)
 
 
 class EndpointSliceMirroringController(Controller):
@@ -42,7 +40,7 @@ class EndpointSliceMirroringController(Controller):
         self._client = client
         self._services = informers.get("services")
         self._endpoints = informers.get("endpoints")
-        self._slices = informers.get(_SLICES)
+        self._slices = informers.get(SLICES)
         for informer in (self._services, self._endpoints):
             informer.add_handler(self._on_change)
         self._slices.add_handler(self._on_slice)
@@ -50,11 +48,7 @@ class EndpointSliceMirroringController(Controller):
     async def reconcile(self, key: str) -> None:
         """Makes the mirrored slices of one Service agree with its Endpoints."""
         namespace, name = split_key(key)
-        existing = [
-            slice_
-            for slice_ in self._slices.list(namespace)
-            if labels_of(slice_).get(SERVICE_NAME_LABEL) == name and labels_of(slice_).get(MANAGED_BY) == CONTROLLER
-        ]
+        existing = slices_of(self._slices, namespace, name, CONTROLLER)
         wanted = self._wanted(key)
         for slice_, content in zip(existing, wanted, strict=False):
             if any(slice_.get(field) != value for field, value in content.items() if field != "metadata") or (
@@ -62,9 +56,9 @@ class EndpointSliceMirroringController(Controller):
             ):
                 await self._rewrite(slice_, content)
         for content in wanted[len(existing) :]:
-            await self._slices.has_seen(await self._client.create(_SLICES, content))
+            await self._slices.has_seen(await self._client.create(SLICES, content))
         for slice_ in existing[len(wanted) :]:
-            await self._delete(slice_)
+            await delete_slice(self._client, slice_)
 
     def _wanted(self, key: str) -> list[Obj]:
         service, endpoints = self._services.get(key), self._endpoints.get(key)
@@ -81,19 +75,12 @@ class EndpointSliceMirroringController(Controller):
 
     async def _rewrite(self, slice_: Obj, content: Obj) -> None:
         if slice_["addressType"] != content["addressType"]:  # it never changes in a slice
-            await self._delete(slice_)
-            await self._slices.has_seen(await self._client.create(_SLICES, content))
+            await delete_slice(self._client, slice_)
+            await self._slices.has_seen(await self._client.create(SLICES, content))
             return
         changed = copy(slice_) | {"ports": content["ports"], "endpoints": content["endpoints"]}
         changed["metadata"]["labels"] = content["metadata"]["labels"]
-        await self._slices.has_seen(await self._client.update(_SLICES, changed))
-
-    async def _delete(self, slice_: Obj) -> None:
-        try:
-            await self._client.delete(_SLICES, name_of(slice_), namespace_of(slice_), uid=uid_of(slice_))
-        except StatusError as error:
-            if error.code != 404:
-                raise
+        await self._slices.has_seen(await self._client.update(SLICES, changed))
 
     def _on_change(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
         self.enqueue(new or old or {})

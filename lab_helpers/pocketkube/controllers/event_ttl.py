@@ -5,7 +5,7 @@ Models kube-apiserver's --event-ttl, which upstream leaves to etcd's leases (v1.
 
 from __future__ import annotations
 
-from ..api.status import StatusError
+from ..api.status import ignoring_not_found
 from ..client import Client, EventType
 from ..clock import Clock, parse_rfc3339
 from ..informer import Controller, SharedInformers
@@ -36,11 +36,8 @@ class EventTTLController(Controller):
             if expiry > now:
                 next_expiry = min(expiry, next_expiry or expiry)
                 continue
-            try:
+            with ignoring_not_found():
                 await self._client.delete("events", name_of(event), namespace_of(event), uid=uid_of(event))
-            except StatusError as error:
-                if error.code != 404:
-                    raise
         if next_expiry is not None:
             # Not more often than once a minute, however many there are.
             self.queue.add_after(_SWEEP, max(next_expiry - now, _SHORTEST_PAUSE))

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
-from ..api.status import StatusError
+from ..api.status import ignoring_not_found
 from ..client import STRATEGIC_MERGE_PATCH, Client, EventType
 from ..clock import Clock
 from ..informer import Controller, SharedInformers
@@ -116,12 +116,9 @@ class GarbageCollector(Controller):
 
     async def _live(self, resource: Resource, key: str) -> Obj | None:
         namespace, name = split_key(key)
-        try:
+        with ignoring_not_found():
             return await self._client.get(resource.name, name, namespace or None)
-        except StatusError as error:
-            if error.code != 404:
-                raise
-            return None
+        return None
 
     async def _forget_owners(self, resource_name: str, obj: Obj, uids: list[str]) -> None:
         gone = [{"$patch": "delete", "uid": uid} for uid in uids]
@@ -166,8 +163,5 @@ def _blocks(dependent: Obj, owner: Obj) -> bool:
 
 
 async def _unless_gone(request: Awaitable[Obj]) -> None:
-    try:
+    with ignoring_not_found():
         await request
-    except StatusError as error:
-        if error.code != 404:
-            raise

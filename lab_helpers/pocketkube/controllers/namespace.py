@@ -5,7 +5,7 @@ Models pkg/controller/namespace/deletion/namespaced_resources_deleter.go (v1.36)
 
 from __future__ import annotations
 
-from ..api.status import StatusError
+from ..api.status import ignoring_not_found
 from ..client import Client, EventType
 from ..clock import Clock
 from ..informer import Controller, SharedInformers
@@ -52,11 +52,8 @@ class NamespaceController(Controller):
         for obj in listed.items:
             if is_deleting(obj):
                 continue
-            try:
+            with ignoring_not_found():
                 await self._client.delete(resource.name, name_of(obj), namespace, propagation_policy="Background")
-            except StatusError as error:
-                if error.code != 404:
-                    raise
         return len((await self._client.list(resource.name, namespace)).items)
 
     async def _say_what_remains(self, namespace: Obj, left: dict[str, int]) -> None:

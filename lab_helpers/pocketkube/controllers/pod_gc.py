@@ -5,7 +5,7 @@ Models pkg/controller/podgc/gc_controller.go (v1.36).
 
 from __future__ import annotations
 
-from ..api.status import StatusError
+from ..api.status import ignoring_not_found
 from ..client import Client, EventType
 from ..clock import Clock
 from ..informer import Controller, SharedInformers
@@ -37,22 +37,16 @@ class PodGarbageCollector(Controller):
         if not unscheduled and (not node or await self._node_exists(node)):
             return
         namespace, name = split_key(key)
-        try:
+        with ignoring_not_found():
             await self._client.delete("pods", name, namespace, uid=uid_of(pod), grace_period_seconds=0)
-        except StatusError as error:
-            if error.code != 404:
-                raise
 
     async def _node_exists(self, name: str) -> bool:
         if self._nodes.get(name) is not None:
             return True
-        try:
+        with ignoring_not_found():
             await self._client.get("nodes", name)
-        except StatusError as error:
-            if error.code != 404:
-                raise
-            return False
-        return True
+            return True
+        return False
 
     def _on_pod(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
         if new is None:

@@ -1,12 +1,13 @@
 """From a Service and a Pod to an endpoint: which Pods count, and what port they listen on.
 
-Shared by the controllers of EndpointSlices and of Endpoints. All functions are pure.
+Shared by the controllers of EndpointSlices and of Endpoints.
 Models endpointslice/utils.go and pkg/controller/endpoint (v1.36).
 """
 
 from __future__ import annotations
 
-from ..objects import Obj, is_deleting, name_of, namespace_of, uid_of
+from ..informer import Informer
+from ..objects import Obj, is_deleting, labels_of, matches_labels, name_of, namespace_of, uid_of
 from .pods import is_finished, is_ready
 
 HEADLESS_LABEL = "service.kubernetes.io/headless"
@@ -87,9 +88,16 @@ def hostname_for(service: Obj, pod: Obj) -> str:
     return ""
 
 
-def touches_endpoints(old: Obj, new: Obj) -> bool:
-    """True if a change of a Pod can change what stands in an endpoint or which Services select it."""
-    return _relevant(old) != _relevant(new)
+def services_concerned(services: Informer, old: Obj | None, new: Obj | None) -> list[Obj]:
+    """The Services whose endpoints a change of a Pod may change: they select it as it was or as it is."""
+    if old is not None and new is not None and _relevant(old) == _relevant(new):
+        return []
+    pods = [pod for pod in (old, new) if pod is not None]
+    return [
+        service
+        for service in services.list(namespace_of(pods[0]))
+        if (selector := service["spec"].get("selector")) and any(matches_labels(selector, labels_of(p)) for p in pods)
+    ]
 
 
 def _relevant(pod: Obj) -> tuple[object, ...]:
