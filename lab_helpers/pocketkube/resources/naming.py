@@ -15,6 +15,7 @@ SAFE_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = f"({_QUALIFIED})?"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
@@ -43,6 +44,13 @@ _SUBDOMAIN_PROBLEM = _regex_problem(
     _SUBDOMAIN,
     "example.com",
 )
+_LABEL_1035_PROBLEM = _regex_problem(
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
+    "character, and end with an alphanumeric character",
+    _LABEL_1035,
+    "my-name",
+    "abc-123",
+)
 _QUALIFIED_START = (
     "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
 )
@@ -63,6 +71,18 @@ def label_problems(text: str) -> list[str]:
 def subdomain_problems(text: str) -> list[str]:
     """Problems of an RFC 1123 subdomain: the name of most objects."""
     return _format_problems(text, 253, _SUBDOMAIN, _SUBDOMAIN_PROBLEM)
+
+
+def label_1035_problems(text: str) -> list[str]:
+    """Problems of an RFC 1035 label, which starts with a letter: what an Ingress may call a Service."""
+    return _format_problems(text, 63, _LABEL_1035, _LABEL_1035_PROBLEM)
+
+
+def path_segment_problems(text: str) -> list[str]:
+    """Problems of a name that is only asked to fit into a URL path."""
+    if text in (".", ".."):
+        return [f"may not be '{text}'"]
+    return [f"may not contain '{illegal}'" for illegal in ("/", "%") if illegal in text]
 
 
 def _format_problems(text: str, limit: int, pattern: str, problem: str) -> list[str]:

@@ -13,11 +13,13 @@ from ..api.request import RequestContext
 from ..api.status import Cause, StatusError
 from ..objects import Obj
 from ..store import Store
+from .limit_range import apply_limit_ranges
 from .metadata import validate_annotations
 from .naming import SAFE_ALPHABET
 from .pod_defaults import default_pod, default_pod_spec
 from .pod_update import validate_pod_update
 from .pod_validation import validate_new_pod, validate_pod
+from .priority_class import SYSTEM_CLASSES
 from .strategy import Strategy
 
 TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -25,7 +27,6 @@ _TOKEN_SECONDS = 3607
 _NOT_READY = "node.kubernetes.io/not-ready"
 _UNREACHABLE = "node.kubernetes.io/unreachable"
 _TOLERATED_SECONDS = 300
-_PRIORITIES = {"system-cluster-critical": 2000000000, "system-node-critical": 2000001000}
 _FIELDS = (
     "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
     "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName",
@@ -49,7 +50,8 @@ class PodStrategy(Strategy):
         default_pod(spec)
 
     def admit(self, ctx: RequestContext, obj: Obj) -> None:
-        """Service account, priority and tolerations, as upstream's admission plugins give them."""
+        """Limits, service account, priority and tolerations, as upstream's admission plugins give them."""
+        apply_limit_ranges(self._store, obj)
         self._admit_priority(obj)
         self._admit_service_account(obj)
         _admit_tolerations(obj["spec"])
@@ -111,11 +113,23 @@ class PodStrategy(Strategy):
     def _admit_priority(self, obj: Obj) -> None:
         spec = obj["spec"]
         name = spec.get("priorityClassName")
-        if name and name not in _PRIORITIES:
+        found = self._priority_class(name)
+        if name and found is None and name not in SYSTEM_CLASSES:
             why = f"no PriorityClass with name {name} was found"
             raise StatusError.forbidden("pods", obj["metadata"].get("name") or "", why)
-        spec["priority"] = _PRIORITIES.get(name or "", 0)
+        if found is not None:
+            spec["priorityClassName"] = found["metadata"]["name"]
+            spec.setdefault("preemptionPolicy", found.get("preemptionPolicy"))
+        # The system's own classes count before the bootstrap has written them down.
+        spec["priority"] = found["value"] if found is not None else SYSTEM_CLASSES.get(name or "", 0)
         spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+
+    def _priority_class(self, name: str | None) -> Obj | None:
+        """The class of that name, or for none that is named the one that is everybody's."""
+        shelf = "priorityclasses.scheduling.k8s.io"
+        if name:
+            return self._store.get(shelf, "", name)
+        return next((found for found in self._store.list(shelf) if found.get("globalDefault")), None)
 
     def _admit_service_account(self, obj: Obj) -> None:
         spec, namespace = obj["spec"], obj["metadata"]["namespace"]

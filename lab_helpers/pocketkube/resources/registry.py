@@ -8,13 +8,23 @@ from ..config import ClusterConfig
 from ..store import Store
 from .allocators import NodePortAllocator, ServiceIPAllocator
 from .config_data import ConfigMapStrategy, SecretStrategy
+from .controller_revision import ControllerRevisionStrategy
+from .daemonset import DaemonSetStrategy
+from .disruption_budget import PodDisruptionBudgetStrategy
 from .endpoint import EndpointSliceStrategy, EndpointsStrategy
 from .event import EventStrategy
+from .ingress import IngressClassStrategy, IngressStrategy, NetworkPolicyStrategy
+from .job import CronJobStrategy, JobStrategy
+from .limit_range import LimitRangeStrategy
 from .namespace import NamespaceStrategy
 from .node import LeaseStrategy, NodeStrategy
 from .plain import AnsweringStrategy
 from .pod import PodStrategy
+from .priority_class import PriorityClassStrategy
+from .role import RoleBindingStrategy, RoleStrategy
 from .service import ServiceStrategy
+from .service_cidr import IPAddressStrategy, ServiceCIDRStrategy
+from .statefulset import StatefulSetStrategy
 from .strategy import Strategy
 from .table import RESOURCES
 from .workload import DeploymentStrategy, ReplicaSetStrategy, ReplicationControllerStrategy
@@ -26,21 +36,38 @@ def build_strategies(store: Store, config: ClusterConfig, random: Random) -> dic
     addresses = ServiceIPAllocator(config.service_cidr, random, services)
     ports = NodePortAllocator(random, services)
     special: dict[str, Strategy] = {
+        "clusterrolebindings.rbac.authorization.k8s.io": RoleBindingStrategy(namespaced=False),
+        "clusterroles.rbac.authorization.k8s.io": RoleStrategy(namespaced=False),
         "configmaps": ConfigMapStrategy(),
+        "controllerrevisions.apps": ControllerRevisionStrategy(),
+        "cronjobs.batch": CronJobStrategy(),
+        "daemonsets.apps": DaemonSetStrategy(),
         "deployments.apps": DeploymentStrategy(),
         "endpoints": EndpointsStrategy(),
         "endpointslices.discovery.k8s.io": EndpointSliceStrategy(),
         "events": EventStrategy(),
+        "ingressclasses.networking.k8s.io": IngressClassStrategy(),
+        "ingresses.networking.k8s.io": IngressStrategy(),
+        "ipaddresses.networking.k8s.io": IPAddressStrategy(),
+        "jobs.batch": JobStrategy(),
         "leases.coordination.k8s.io": LeaseStrategy(),
+        "limitranges": LimitRangeStrategy(),
         "namespaces": NamespaceStrategy(),
+        "networkpolicies.networking.k8s.io": NetworkPolicyStrategy(),
         "nodes": NodeStrategy(),
+        "poddisruptionbudgets.policy": PodDisruptionBudgetStrategy(),
         "pods": PodStrategy(store, random),
+        "priorityclasses.scheduling.k8s.io": PriorityClassStrategy(store),
         "replicasets.apps": ReplicaSetStrategy(),
         "replicationcontrollers": ReplicationControllerStrategy(),
         "resourcequotas": AnsweringStrategy(),
+        "rolebindings.rbac.authorization.k8s.io": RoleBindingStrategy(namespaced=True),
+        "roles.rbac.authorization.k8s.io": RoleStrategy(namespaced=True),
         "secrets": SecretStrategy(),
         "serviceaccounts": AnsweringStrategy(),
+        "servicecidrs.networking.k8s.io": ServiceCIDRStrategy(),
         "services": ServiceStrategy(addresses, ports),
+        "statefulsets.apps": StatefulSetStrategy(),
     }
     common = Strategy()
     return {name: special.get(name, common) for name in RESOURCES}

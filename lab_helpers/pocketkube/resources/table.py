@@ -107,9 +107,37 @@ _TABLE = (
         categories=("all",),
         subresources=("scale", "status"),
     ),
+    Resource(
+        "statefulsets",
+        "StatefulSet",
+        group="apps",
+        short_names=("sts",),
+        categories=("all",),
+        subresources=("scale", "status"),
+    ),
+    Resource(
+        "daemonsets", "DaemonSet", group="apps", short_names=("ds",), categories=("all",), subresources=("status",)
+    ),
+    Resource("controllerrevisions", "ControllerRevision", group="apps"),
+    Resource("jobs", "Job", group="batch", categories=("all",), subresources=("status",)),
+    Resource("cronjobs", "CronJob", group="batch", short_names=("cj",), categories=("all",), subresources=("status",)),
     Resource("leases", "Lease", group="coordination.k8s.io"),
     Resource("resourcequotas", "ResourceQuota", short_names=("quota",), subresources=("status",)),
+    Resource("limitranges", "LimitRange", short_names=("limits",)),
     Resource("podtemplates", "PodTemplate"),
+    Resource("ingresses", "Ingress", group="networking.k8s.io", short_names=("ing",), subresources=("status",)),
+    Resource("ingressclasses", "IngressClass", group="networking.k8s.io", namespaced=False),
+    Resource("networkpolicies", "NetworkPolicy", group="networking.k8s.io", short_names=("netpol",)),
+    Resource("servicecidrs", "ServiceCIDR", group="networking.k8s.io", namespaced=False, subresources=("status",)),
+    Resource("ipaddresses", "IPAddress", group="networking.k8s.io", namespaced=False, short_names=("ip",)),
+    Resource(
+        "poddisruptionbudgets", "PodDisruptionBudget", group="policy", short_names=("pdb",), subresources=("status",)
+    ),
+    Resource("priorityclasses", "PriorityClass", group="scheduling.k8s.io", namespaced=False, short_names=("pc",)),
+    Resource("roles", "Role", group="rbac.authorization.k8s.io"),
+    Resource("rolebindings", "RoleBinding", group="rbac.authorization.k8s.io"),
+    Resource("clusterroles", "ClusterRole", group="rbac.authorization.k8s.io", namespaced=False),
+    Resource("clusterrolebindings", "ClusterRoleBinding", group="rbac.authorization.k8s.io", namespaced=False),
 )
 
 RESOURCES: dict[str, Resource] = {resource.name: resource for resource in _TABLE}

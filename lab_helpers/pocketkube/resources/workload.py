@@ -27,20 +27,27 @@ _PERCENT = (
 _DEFAULT_SHARE = "25%"
 
 
-def _default_template(spec: Obj) -> None:
+def default_template(spec: Obj) -> None:
+    """The defaults of the Pods to come."""
     template = spec.setdefault("template", {})
     template.setdefault("metadata", {})
     default_pod_spec(template.setdefault("spec", {}))
 
 
-def _validate_not_negative(spec: Obj, *fields: str) -> list[Cause]:
+def validate_not_negative(spec: Obj, *fields: str) -> list[Cause]:
+    """Numbers of the spec that count something."""
     return [
         invalid_value(f"spec.{field}", spec[field], _NOT_NEGATIVE) for field in fields if (spec.get(field) or 0) < 0
     ]
 
 
-def _validate_selected(spec: Obj) -> list[Cause]:
-    """Selector and template, and that the one selects the Pods of the other."""
+def validate_selected(
+    spec: Obj,
+    *,
+    owner: str = "ReplicaSet",
+    empty: str = "empty selector is invalid for deployment",
+) -> list[Cause]:
+    """Selector and template, and that the one selects the Pods of the other. `owner` and `empty` go into the texts."""
     selector = spec.get("selector")
     causes: list[Cause] = []
     if selector is None:
@@ -48,13 +55,13 @@ def _validate_selected(spec: Obj) -> list[Cause]:
     else:
         causes += validate_label_selector(selector, "spec.selector")
         if not selector.get("matchLabels") and not selector.get("matchExpressions"):
-            causes.append(invalid_value("spec.selector", selector, "empty selector is invalid for deployment"))
+            causes.append(invalid_value("spec.selector", selector, empty))
     if causes and selector and any(cause.field.endswith((".operator", ".values")) for cause in causes):
         return [*causes, invalid_value("spec.selector", selector, "invalid label selector")]
     labels = _template_labels(spec["template"])
     if selector is None or not compile_label_selector(selector).matches(labels or {}):
         causes.append(invalid_value(_LABELS, NIL_MAP if labels is None else labels, _MISMATCH))
-    return causes + validate_template(spec["template"], "spec.template", "ReplicaSet")
+    return causes + validate_template(spec["template"], "spec.template", owner)
 
 
 def _template_labels(template: Obj) -> dict[str, str] | None:
@@ -71,7 +78,7 @@ class ReplicaSetStrategy(Strategy):
         """Models SetDefaults_ReplicaSet."""
         spec = obj.setdefault("spec", {})
         spec.setdefault("replicas", 1)
-        _default_template(spec)
+        default_template(spec)
         obj.setdefault("status", {}).setdefault("replicas", 0)
 
     def prepare_for_create(self, obj: Obj) -> None:
@@ -81,7 +88,7 @@ class ReplicaSetStrategy(Strategy):
     def validate(self, obj: Obj) -> list[Cause]:
         """Models ValidateReplicaSetSpec."""
         spec = obj["spec"]
-        return _validate_not_negative(spec, "replicas", "minReadySeconds") + _validate_selected(spec)
+        return validate_not_negative(spec, "replicas", "minReadySeconds") + validate_selected(spec)
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """The selector is for life."""
@@ -107,7 +114,7 @@ class ReplicationControllerStrategy(ReplicaSetStrategy):
         spec = obj.setdefault("spec", {})
         spec.setdefault("replicas", 1)
         if "template" in spec:
-            _default_template(spec)
+            default_template(spec)
         obj.setdefault("status", {}).setdefault("replicas", 0)
         labels = _template_labels(spec.get("template") or {})
         if labels and not spec.get("selector"):
@@ -118,10 +125,10 @@ class ReplicationControllerStrategy(ReplicaSetStrategy):
     def validate(self, obj: Obj) -> list[Cause]:
         """Models ValidateReplicationControllerSpec."""
         spec = obj["spec"]
-        causes = _validate_not_negative(spec, "minReadySeconds")
+        causes = validate_not_negative(spec, "minReadySeconds")
         selector = spec.get("selector") or {}
         causes += [] if selector else [required("spec.selector")]
-        causes += _validate_not_negative(spec, "replicas")
+        causes += validate_not_negative(spec, "replicas")
         if "template" not in spec:
             return [*causes, required("spec.template")]
         labels = _template_labels(spec["template"])
@@ -144,7 +151,7 @@ class DeploymentStrategy(Strategy):
         """Models SetDefaults_Deployment."""
         spec = obj.setdefault("spec", {})
         spec.setdefault("replicas", 1)
-        _default_template(spec)
+        default_template(spec)
         strategy = spec.setdefault("strategy", {})
         strategy.setdefault("type", "RollingUpdate")
         if strategy["type"] == "RollingUpdate":
@@ -162,11 +169,11 @@ class DeploymentStrategy(Strategy):
     def validate(self, obj: Obj) -> list[Cause]:
         """Models ValidateDeploymentSpec."""
         spec = obj["spec"]
-        causes = _validate_not_negative(spec, "replicas") + _validate_selected(spec)
+        causes = validate_not_negative(spec, "replicas") + validate_selected(spec)
         causes += _validate_strategy(spec["strategy"])
-        causes += _validate_not_negative(spec, "minReadySeconds", "revisionHistoryLimit")
+        causes += validate_not_negative(spec, "minReadySeconds", "revisionHistoryLimit")
         deadline = spec["progressDeadlineSeconds"]
-        causes += _validate_not_negative(spec, "progressDeadlineSeconds")
+        causes += validate_not_negative(spec, "progressDeadlineSeconds")
         if deadline <= (spec.get("minReadySeconds") or 0):
             why = "must be greater than minReadySeconds"
             causes.append(invalid_value("spec.progressDeadlineSeconds", deadline, why))
@@ -190,7 +197,7 @@ def _validate_strategy(strategy: Obj) -> list[Cause]:
         return [not_supported("spec.strategy", shown, ["Recreate", "RollingUpdate"])]
     path = "spec.strategy.rollingUpdate"
     unavailable, surge = (rolling or {}).get("maxUnavailable", 0), (rolling or {}).get("maxSurge", 0)
-    causes = _validate_share(unavailable, f"{path}.maxUnavailable") + _validate_share(surge, f"{path}.maxSurge")
+    causes = validate_share(unavailable, f"{path}.maxUnavailable") + validate_share(surge, f"{path}.maxSurge")
     if _number(unavailable) == 0 and _number(surge) == 0:
         causes.append(invalid_value(f"{path}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0"))
     if isinstance(unavailable, str) and _number(unavailable) > 100:
@@ -198,7 +205,7 @@ def _validate_strategy(strategy: Obj) -> list[Cause]:
     return causes
 
 
-def _validate_share(value: Any, path: str) -> list[Cause]:
+def validate_share(value: Any, path: str) -> list[Cause]:
     """A number of Pods or a percentage."""
     if isinstance(value, int):
         return [invalid_value(path, value, _NOT_NEGATIVE)] if value < 0 else []

@@ -1,0 +1,103 @@
+"""Roles and their bindings: who may do what. Deciding by them is left to `api/rbac`.
+
+Models pkg/apis/rbac/{v1/defaults.go,validation} (v1.36).
+"""
+
+from __future__ import annotations
+
+from ..api.status import Cause, invalid_value, not_supported, required
+from ..objects import Obj
+from .naming import path_segment_problems
+from .strategy import Strategy
+
+GROUP = "rbac.authorization.k8s.io"
+
+
+class RoleStrategy(Strategy):
+    """Roles and ClusterRoles."""
+
+    def __init__(self, *, namespaced: bool) -> None:
+        self._namespaced = namespaced
+
+    def name_problems(self, name: str) -> list[str]:
+        """Anything that fits into a path: `system:node` too."""
+        return path_segment_problems(name)
+
+    def validate(self, obj: Obj) -> list[Cause]:
+        """Models ValidatePolicyRule."""
+        causes: list[Cause] = []
+        for index, rule in enumerate(obj.get("rules") or []):
+            causes += self._validate_rule(rule, f"rules[{index}]")
+        return causes
+
+    def _validate_rule(self, rule: Obj, path: str) -> list[Cause]:
+        causes: list[Cause] = []
+        if not rule.get("verbs"):
+            causes.append(required(f"{path}.verbs", "verbs must contain at least one value"))
+        urls = rule.get("nonResourceURLs") or []
+        if urls and self._namespaced:
+            why = "namespaced rules cannot apply to non-resource URLs"
+            return [*causes, invalid_value(f"{path}.nonResourceURLs", urls, why)]
+        if urls:
+            if rule.get("apiGroups") or rule.get("resources") or rule.get("resourceNames"):
+                why = "rules cannot apply to both regular resources and non-resource URLs"
+                causes.append(invalid_value(f"{path}.nonResourceURLs", urls, why))
+            return causes
+        if not rule.get("apiGroups"):
+            causes.append(required(f"{path}.apiGroups", "resource rules must supply at least one api group"))
+        if not rule.get("resources"):
+            causes.append(required(f"{path}.resources", "resource rules must supply at least one resource"))
+        return causes
+
+
+class RoleBindingStrategy(Strategy):
+    """RoleBindings and ClusterRoleBindings."""
+
+    def __init__(self, *, namespaced: bool) -> None:
+        self._namespaced = namespaced
+
+    def name_problems(self, name: str) -> list[str]:
+        """Anything that fits into a path."""
+        return path_segment_problems(name)
+
+    def default(self, obj: Obj) -> None:
+        """Models SetDefaults_RoleBinding and SetDefaults_Subject."""
+        role = obj.setdefault("roleRef", {})
+        if not role.get("apiGroup"):
+            role["apiGroup"] = GROUP
+        for subject in obj.get("subjects") or []:
+            if subject.get("kind") in ("User", "Group") and not subject.get("apiGroup"):
+                subject["apiGroup"] = GROUP
+
+    def validate(self, obj: Obj) -> list[Cause]:
+        """Models ValidateRoleBinding."""
+        role = obj["roleRef"]
+        causes: list[Cause] = []
+        if role["apiGroup"] != GROUP:
+            causes.append(not_supported("roleRef.apiGroup", role["apiGroup"], [GROUP]))
+        kinds = ["Role", "ClusterRole"] if self._namespaced else ["ClusterRole"]
+        if role.get("kind") not in kinds:
+            causes.append(not_supported("roleRef.kind", role.get("kind") or "", kinds))
+        if not role.get("name"):
+            causes.append(required("roleRef.name"))
+        for index, subject in enumerate(obj.get("subjects") or []):
+            causes += self._validate_subject(subject, f"subjects[{index}]")
+        return causes
+
+    def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """Another role is another binding."""
+        if new.get("roleRef") == old.get("roleRef"):
+            return self.validate(new)
+        return [*self.validate(new), invalid_value("roleRef", new["roleRef"], "cannot change roleRef")]
+
+    def _validate_subject(self, subject: Obj, path: str) -> list[Cause]:
+        causes = [] if subject.get("name") else [required(f"{path}.name")]
+        kind = subject.get("kind") or ""
+        if kind == "ServiceAccount":
+            if subject.get("apiGroup"):
+                causes.append(not_supported(f"{path}.apiGroup", subject["apiGroup"], [""]))
+            if not subject.get("namespace") and not self._namespaced:
+                causes.append(required(f"{path}.namespace"))
+        elif kind not in ("User", "Group"):
+            causes.append(not_supported(f"{path}.kind", kind, ["ServiceAccount", "User", "Group"]))
+        return causes
