@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from . import quantity
 from .api.selectors import Requirement
-from .objects import Obj, labels_of, matches_labels, name_of
+from .objects import Obj, is_sidecar, labels_of, matches_labels, name_of
 
 _DEFAULT_REQUESTS = {"cpu": Decimal("0.1"), "memory": Decimal(200 * 1024 * 1024)}
 """What a Pod that asks for nothing counts for when nodes are compared."""
@@ -106,11 +106,11 @@ def requested(pod: Obj) -> dict[str, Decimal]:
     spec = pod["spec"]
     inits = spec.get("initContainers") or []
     together: dict[str, Decimal] = defaultdict(Decimal)
-    for container in [*(spec.get("containers") or []), *(c for c in inits if _is_sidecar(c))]:
+    for container in [*(spec.get("containers") or []), *(c for c in inits if is_sidecar(c))]:
         for name, amount in _requests(container).items():
             together[name] += amount
     for container in inits:
-        if not _is_sidecar(container):
+        if not is_sidecar(container):
             for name, amount in _requests(container).items():
                 together[name] = max(together[name], amount)
     for name, amount in (spec.get("overhead") or {}).items():
@@ -126,10 +126,6 @@ def share_taken(node: Obj, pods: list[Obj]) -> Decimal:
         if room.get(name):
             share += sum((requested(pod).get(name) or least for pod in pods), Decimal(0)) / room[name]
     return share
-
-
-def _is_sidecar(container: Obj) -> bool:
-    return container.get("restartPolicy") == "Always"
 
 
 def _requests(container: Obj) -> dict[str, Decimal]:

@@ -106,6 +106,11 @@ def is_condition_true(obj: Obj, kind: str) -> bool:
     return condition is not None and condition.get("status") == "True"
 
 
+def is_sidecar(container: Obj) -> bool:
+    """True for an init container that stays. Models podutil.IsRestartableInitContainer."""
+    return container.get("restartPolicy") == "Always"
+
+
 def matches_labels(selector: dict[str, str], labels: dict[str, str]) -> bool:
     """True if every pair of an equality selector (Service, ReplicationController) is among the labels."""
     return all(labels.get(key) == value for key, value in selector.items())

@@ -17,7 +17,7 @@ from ..schema import TypeName
 from . import fields, scalars
 from .fieldset import Comparison, FieldSet, Path, compare, fields_of, order_of, path_text, with_named_parents
 from .managed_fields import APPLY, UPDATE, Manager, Ownership, is_reset
-from .status import Cause, StatusError
+from .status import Cause, StatusError, go_json
 from .typed_merge import merge, problems_of, remove
 
 KUBECTL = "kubectl"
@@ -230,7 +230,7 @@ def _renew_last_applied(obj: Obj, config: Obj) -> None:
     plain = {**config, "metadata": {**meta, "annotations": kept}}
     if not kept:
         plain["metadata"].pop("annotations")
-    text = scalars.go_json(json.loads(json.dumps(plain, sort_keys=True))) + "\n"
+    text = go_json(json.loads(json.dumps(plain, sort_keys=True))) + "\n"
     total = sum(len(name) + len(value) for name, value in annotations.items() if name != LAST_APPLIED) + len(text)
     if total <= MAX_ANNOTATIONS:
         annotations[LAST_APPLIED] = text

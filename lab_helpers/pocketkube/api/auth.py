@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..clock import format_rfc3339
 from ..objects import Obj
 from .status import StatusError, go_quote, invalid_value
 
@@ -180,14 +181,14 @@ class TokenAuthority:
             "nbf": int(now),
             "sub": f"system:serviceaccount:{metadata['namespace']}:{metadata['name']}",
         }
-        expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(claims["exp"]))
+        expires = format_rfc3339(claims["exp"])
         return {
             "kind": "TokenRequest",
             "apiVersion": "authentication.k8s.io/v1",
             "metadata": {
                 "name": metadata["name"],
                 "namespace": metadata["namespace"],
-                "creationTimestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
+                "creationTimestamp": format_rfc3339(now),
             },
             "spec": spec,
             "status": {"token": self._sign(claims), "expirationTimestamp": expires},

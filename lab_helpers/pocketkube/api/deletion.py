@@ -14,16 +14,14 @@ from ..resources.namespace import PROTECTED
 from ..resources.table import Resource
 from .registry import Registry, qualified_kind, timestamp
 from .request import DeleteOptions, RequestContext
-from .status import Cause, StatusError, invalid_value, not_supported, success
-
-_POLICIES = ("Foreground", "Background", "Orphan")
+from .status import StatusError, success
 
 
 def delete_object(
     registry: Registry, ctx: RequestContext, resource: Resource, current: Obj, options: DeleteOptions
 ) -> Obj:
     """Deletes or marks for deletion; answers with the object or, when that kind does so, with a Status."""
-    _check(options)
+    options.check()
     _check_preconditions(resource, current["metadata"], options)
     if resource.name == "namespaces":
         return _delete_namespace(registry, ctx, resource, current)
@@ -160,14 +158,3 @@ def _answer(registry: Registry, resource: Resource, obj: Obj, *, gone: bool) -> 
     if not gone or registry.strategy(resource).returns_deleted:
         return registry.present(resource, obj)
     return success(resource.name, name_of(obj), uid_of(obj))
-
-
-def _check(options: DeleteOptions) -> None:
-    causes: list[Cause] = []
-    if options.propagation_policy is not None and options.orphan_dependents is not None:
-        why = "orphanDependents and deletionPropagation cannot be both set"
-        causes.append(invalid_value("propagationPolicy", options.propagation_policy, why))
-    if options.propagation_policy is not None and options.propagation_policy not in _POLICIES:
-        causes.append(not_supported("propagationPolicy", options.propagation_policy, [*_POLICIES, "nil"]))
-    if causes:
-        raise StatusError.invalid("DeleteOptions.meta.k8s.io", "", causes)

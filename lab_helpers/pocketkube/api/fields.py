@@ -18,7 +18,7 @@ from ..objects import Obj
 from ..resources.table import Resource
 from ..schema import Field, TypeName
 from . import scalars
-from .status import StatusError, invalid_value
+from .status import StatusError, go_json, invalid_value
 
 STRICT, WARN = "Strict", "Warn"
 MAX_STRICT_ERRORS = 100
@@ -86,7 +86,7 @@ def decode_patched(
     decoded, strict, error = _decode(obj, type_of(resource, subresource))
     sentence = error or _report(strict, field_validation, warnings)
     if sentence:
-        bad = scalars.go_json(obj) if shown is None else scalars.go_map(shown)
+        bad = go_json(obj) if shown is None else scalars.go_map(shown)
         raise StatusError.invalid("", "", [invalid_value("patch", bad, sentence)])
     return _with_kind(decoded, expected)
 

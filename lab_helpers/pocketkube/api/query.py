@@ -14,7 +14,6 @@ from .status import Cause, StatusError, invalid_value, not_supported, too_long
 
 _LONGEST_MANAGER = 128
 _INT64 = 2**63
-_PROPAGATION = ("Foreground", "Background", "Orphan")
 
 
 def flag(query: Mapping[str, str], key: str) -> bool:
@@ -94,34 +93,20 @@ def write_context(query: Mapping[str, str], user: User, user_agent: str, options
 
 def delete_options(query: Mapping[str, str], body: Obj) -> DeleteOptions:
     """The body of a delete or, without one, its query."""
-    grace = body.get("gracePeriodSeconds") if body else integer(query, "gracePeriodSeconds")
-    policy = body.get("propagationPolicy") if body else query.get("propagationPolicy")
-    orphan = body.get("orphanDependents") if body else _orphan(query)
-    preconditions = body.get("preconditions") or {}
-    causes = []
-    if policy is not None and orphan is not None:
-        causes.append(
-            invalid_value("propagationPolicy", policy, "orphanDependents and deletionPropagation cannot be both set")
+    if body:
+        options = DeleteOptions.from_body(body)
+    else:
+        options = DeleteOptions(
+            grace_period_seconds=integer(query, "gracePeriodSeconds"),
+            propagation_policy=query.get("propagationPolicy"),
+            orphan_dependents=flag(query, "orphanDependents") if "orphanDependents" in query else None,
         )
-    elif policy is not None and policy not in _PROPAGATION:
-        causes.append(not_supported("propagationPolicy", policy, [*sorted(_PROPAGATION), "nil"]))
-    if causes:
-        raise StatusError.invalid("DeleteOptions.meta.k8s.io", "", causes)
-    if grace is not None and not isinstance(grace, int):
+    options.check()
+    if not isinstance(options.grace_period_seconds, int | None):
         raise StatusError.bad_request("json: cannot unmarshal into Go struct field DeleteOptions.gracePeriodSeconds")
-    return DeleteOptions(
-        grace_period_seconds=grace,
-        propagation_policy=policy,
-        orphan_dependents=orphan,
-        uid=preconditions.get("uid"),
-        resource_version=preconditions.get("resourceVersion"),
-    )
+    return options
 
 
 def asks_dry_run(body: Obj) -> bool:
     """A delete may ask for a dry run in its body."""
     return body.get("dryRun") == ["All"]
-
-
-def _orphan(query: Mapping[str, str]) -> bool | None:
-    return flag(query, "orphanDependents") if "orphanDependents" in query else None

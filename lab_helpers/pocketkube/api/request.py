@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..objects import Obj
+from .status import Cause, StatusError, invalid_value, not_supported
 
 DEFAULT_MANAGER = "unknown"
+_PROPAGATION = ("Background", "Foreground", "Orphan")
 
 
 @dataclass
@@ -79,6 +81,30 @@ class DeleteOptions:
     orphan_dependents: bool | None = None
     uid: str | None = None
     resource_version: str | None = None
+
+    @classmethod
+    def from_body(cls, body: Obj) -> DeleteOptions:
+        """Reads a metav1.DeleteOptions."""
+        preconditions = body.get("preconditions") or {}
+        return cls(
+            grace_period_seconds=body.get("gracePeriodSeconds"),
+            propagation_policy=body.get("propagationPolicy"),
+            orphan_dependents=body.get("orphanDependents"),
+            uid=preconditions.get("uid"),
+            resource_version=preconditions.get("resourceVersion"),
+        )
+
+    def check(self) -> None:
+        """StatusError 422 for a policy that does not exist or is given twice. Models ValidateDeleteOptions."""
+        policy = self.propagation_policy
+        causes: list[Cause] = []
+        if policy is not None and self.orphan_dependents is not None:
+            why = "orphanDependents and deletionPropagation cannot be both set"
+            causes.append(invalid_value("propagationPolicy", policy, why))
+        elif policy is not None and policy not in _PROPAGATION:
+            causes.append(not_supported("propagationPolicy", policy, [*_PROPAGATION, "nil"]))
+        if causes:
+            raise StatusError.invalid("DeleteOptions.meta.k8s.io", "", causes)
 
 
 class Written(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import quantity
 from ..schema import TypeName
+from .status import go_json
 
 _GO_TYPES = {
     "bytes": "[]uint8", "double": "float64", "StringList": "v1.ExtraValue", "Quantity": "resource.Quantity",
@@ -136,12 +137,6 @@ def _base64(text: str) -> str:
     if bad is not None:
         raise ValueError(f"illegal base64 data at input byte {bad}")
     return clean
-
-
-def go_json(value: Any) -> str:
-    """A value as Go's encoder writes it."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def go_map(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Label and field selectors, from their text to a predicate on an object.
+"""Label and field selectors, from their text to a predicate on an object, and back to text.
 
 Which fields of a kind can be selected is left to its strategy.
 Models apimachinery pkg/labels/selector.go and pkg/fields/selector.go (v1.36).
@@ -18,6 +18,7 @@ _TOKEN = re.compile(r"\s*(?:(?P<symbol>!=|==|[=!(),<>])|(?P<word>[^\s=!(),<>]+))
 _OPERATORS = ("in", "notin", "=", "==", "!=", "gt", "lt")
 _SYMBOL_OPERATORS = {"=": "In", "==": "In", "!=": "NotIn", ">": "Gt", "<": "Lt"}
 _END = ""
+_WORDS = {"In": "in", "NotIn": "notin"}
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,28 @@ def compile_label_selector(selector: Obj | None) -> LabelSelector:
         values = tuple(expression.get("values") or ())
         requirements.append(Requirement(expression["key"], expression["operator"], values))
     return LabelSelector(tuple(requirements))
+
+
+def format_labels(labels: Mapping[str, str] | None) -> str:
+    """`a=b,c=d` in order of keys. Models apimachinery labels.FormatLabels."""
+    return ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items()))
+
+
+def format_label_selector(selector: Obj | None) -> str:
+    """A metav1.LabelSelector as kubectl takes it: `a=b,c in (d,e),!f`. Models metav1.FormatLabelSelector."""
+    selector = selector or {}
+    terms = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
+    terms += [(term["key"], _expression_text(term)) for term in selector.get("matchExpressions") or []]
+    return ",".join(text for _, text in sorted(terms))
+
+
+def _expression_text(term: Obj) -> str:
+    key, operator = term["key"], term["operator"]
+    if operator == "Exists":
+        return str(key)
+    if operator == "DoesNotExist":
+        return f"!{key}"
+    return f"{key} {_WORDS[operator]} ({','.join(sorted(term.get('values') or []))})"
 
 
 class _Parser:

@@ -53,6 +53,12 @@ def go_quote(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
+def go_json(value: Any) -> str:
+    """A value as Go's encoder writes it."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
 class Verbatim(str):
     """A bad value that is printed as it is: a nil map shows as a bare `null`."""
 
@@ -70,8 +76,7 @@ def go_value(value: Any) -> str:
         return go_quote(value)
     if isinstance(value, (bool, int, float)):
         return json.dumps(value)
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    return go_json(value)
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from ..resources.table import Resource
 from .deletion import delete_object
 from .registry import Registry
 from .request import DeleteOptions, RequestContext
+from .selectors import format_label_selector, format_labels
 from .status import Cause, StatusError, invalid_value, required
 
 _SCALE_META = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-_OPERATORS = {"In": "in", "NotIn": "notin"}
 
 
 def scale_of(obj: Obj) -> Obj:
@@ -33,17 +33,9 @@ def scale_of(obj: Obj) -> Obj:
 
 
 def _selector_text(selector: Obj) -> str:
-    """A selector as kubectl would take it: `a=b,c in (d,e)`."""
-    if not any(field in selector for field in ("matchLabels", "matchExpressions")):
-        return ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
-    terms = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
-    for expression in selector.get("matchExpressions") or []:
-        key, operator = expression["key"], expression["operator"]
-        if operator in _OPERATORS:
-            terms.append((key, f"{key} {_OPERATORS[operator]} ({','.join(sorted(expression['values']))})"))
-        else:
-            terms.append((key, key if operator == "Exists" else f"!{key}"))
-    return ",".join(text for _, text in sorted(terms))
+    """As kubectl takes it: a set-based selector, or the plain labels of a ReplicationController."""
+    set_based = "matchLabels" in selector or "matchExpressions" in selector
+    return format_label_selector(selector) if set_based else format_labels(selector)
 
 
 def replace_scale(registry: Registry, ctx: RequestContext, resource: Resource, current: Obj, scale: Obj) -> Obj:
@@ -112,20 +104,8 @@ def evict_pod(registry: Registry, ctx: RequestContext, resource: Resource, curre
     given = (eviction.get("metadata") or {}).get("name")
     if given and given != name_of(current):
         raise StatusError.bad_request("name in URL does not match name in Eviction object")
-    delete_object(registry, ctx, resource, current, delete_options(eviction.get("deleteOptions") or {}))
+    delete_object(registry, ctx, resource, current, DeleteOptions.from_body(eviction.get("deleteOptions") or {}))
     return accepted()
-
-
-def delete_options(body: Obj) -> DeleteOptions:
-    """metav1.DeleteOptions."""
-    preconditions = body.get("preconditions") or {}
-    return DeleteOptions(
-        grace_period_seconds=body.get("gracePeriodSeconds"),
-        propagation_policy=body.get("propagationPolicy"),
-        orphan_dependents=body.get("orphanDependents"),
-        uid=preconditions.get("uid"),
-        resource_version=preconditions.get("resourceVersion"),
-    )
 
 
 def finalize_namespace(registry: Registry, resource: Resource, current: Obj, given: Obj) -> Obj:

@@ -7,7 +7,7 @@ Models endpointslice/utils.go and pkg/controller/endpoint (v1.36).
 from __future__ import annotations
 
 from ..informer import Informer
-from ..objects import Obj, is_deleting, labels_of, matches_labels, name_of, namespace_of, uid_of
+from ..objects import Obj, is_deleting, is_sidecar, labels_of, matches_labels, name_of, namespace_of, uid_of
 from .pods import is_finished, is_ready
 
 HEADLESS_LABEL = "service.kubernetes.io/headless"
@@ -44,7 +44,7 @@ def target_port(pod: Obj, port: Obj) -> int | None:
     protocol = port.get("protocol", "TCP")
     containers = [*(pod["spec"].get("containers") or [])]
     # Sidecars, init containers that stay, may serve too.
-    containers += [c for c in pod["spec"].get("initContainers") or [] if c.get("restartPolicy") == "Always"]
+    containers += [c for c in pod["spec"].get("initContainers") or [] if is_sidecar(c)]
     for container in containers:
         for offered in container.get("ports") or []:
             if offered.get("name") == target and offered.get("protocol", "TCP") == protocol:

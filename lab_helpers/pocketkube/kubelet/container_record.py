@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..objects import Obj
+from ..objects import Obj, is_sidecar
 from .runtime import ExitStatus
 
 ContainerKind = Literal["init", "sidecar", "main", "ephemeral"]
@@ -112,7 +112,7 @@ def containers_of(pod: Obj) -> list[tuple[ContainerKind, Obj]]:
     spec = pod["spec"]
     found: list[tuple[ContainerKind, Obj]] = []
     for container in spec.get("initContainers") or []:
-        found.append(("sidecar" if container.get("restartPolicy") == "Always" else "init", container))
+        found.append(("sidecar" if is_sidecar(container) else "init", container))
     found += [("main", container) for container in spec["containers"]]
     found += [("ephemeral", container) for container in spec.get("ephemeralContainers") or []]
     return found

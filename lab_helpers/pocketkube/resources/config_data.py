@@ -26,12 +26,6 @@ _NEEDED_KEYS = {
 class ConfigMapStrategy(Strategy):
     """Plain configuration."""
 
-    def prepare_for_create(self, obj: Obj) -> None:
-        """There is no status."""
-
-    def prepare_for_update(self, new: Obj, old: Obj) -> None:
-        """There is no status."""
-
     def validate(self, obj: Obj) -> list[Cause]:
         """Keys, and the size of all together."""
         data, binary = obj.get("data") or {}, obj.get("binaryData") or {}
@@ -61,12 +55,6 @@ class SecretStrategy(Strategy):
         if plain:
             encoded = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
             obj["data"] = {**(obj.get("data") or {}), **encoded}
-
-    def prepare_for_create(self, obj: Obj) -> None:
-        """There is no status."""
-
-    def prepare_for_update(self, new: Obj, old: Obj) -> None:
-        """There is no status."""
 
     def validate(self, obj: Obj) -> list[Cause]:
         """Keys, size, and the keys that a type stands for."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import quantity
 from ..api.status import Cause, duplicate, forbidden_field, invalid_value, missing_reference, not_supported, required
-from ..objects import Obj
+from ..objects import Obj, is_sidecar
 from .naming import (
     config_key_problems,
     env_name_problems,
@@ -99,7 +99,7 @@ def _validate_ephemeral(container: Obj, path: str) -> list[Cause]:
 
 
 def _validate_init(container: Obj, path: str) -> list[Cause]:
-    if container.get("restartPolicy") == "Always":
+    if is_sidecar(container):
         return _validate_life(container, path)
     why = "may not be set for init containers without restartPolicy=Always"
     fields = ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe")

@@ -32,12 +32,6 @@ class EndpointSliceStrategy(Strategy):
         for endpoint in obj.setdefault("endpoints", []) or []:
             endpoint.setdefault("conditions", {})
 
-    def prepare_for_create(self, obj: Obj) -> None:
-        """There is no status."""
-
-    def prepare_for_update(self, new: Obj, old: Obj) -> None:
-        """There is no status."""
-
     def validate(self, obj: Obj) -> list[Cause]:
         """Models ValidateEndpointSlice."""
         kind = obj.get("addressType") or ""
@@ -125,12 +119,6 @@ class EndpointsStrategy(Strategy):
         for subset in obj.get("subsets") or []:
             for port in subset.get("ports") or []:
                 port.setdefault("protocol", "TCP")
-
-    def prepare_for_create(self, obj: Obj) -> None:
-        """There is no status."""
-
-    def prepare_for_update(self, new: Obj, old: Obj) -> None:
-        """There is no status."""
 
     def validate(self, obj: Obj) -> list[Cause]:
         """Models ValidateEndpoints."""

@@ -55,12 +55,6 @@ class LeaseStrategy(Strategy):
     unconditional_update = False
     creates_on_update = True
 
-    def prepare_for_create(self, obj: Obj) -> None:
-        """There is no status."""
-
-    def prepare_for_update(self, new: Obj, old: Obj) -> None:
-        """There is no status."""
-
     def validate(self, obj: Obj) -> list[Cause]:
         """Durations are positive."""
         spec = obj.get("spec") or {}

@@ -48,7 +48,7 @@ class Strategy:
         """Changes or refuses (StatusError) a new object before it is validated."""
 
     def prepare_for_create(self, obj: Obj) -> None:
-        """Empties the status: a client may not set it."""
+        """Empties the status: a client may not set it. (A kind without one has lost it when it was decoded.)"""
         if self.status_field in obj:
             obj[self.status_field] = {}
 

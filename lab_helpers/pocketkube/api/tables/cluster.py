@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from ...objects import Obj, condition_of, is_deleting, labels_of
-from .duration import UNKNOWN, age
+from .duration import UNKNOWN, age, object_age
 from .text import NONE, UNSET, number, spec_of, status_of
 
 _ROLE_PREFIX = "node-role.kubernetes.io/"
@@ -29,7 +29,7 @@ def node_cells(obj: Obj, now: datetime) -> list[Any]:
         obj["metadata"]["name"],
         _node_status(obj),
         _node_roles(obj),
-        _age(obj, now),
+        object_age(obj, now),
         info.get("kubeletVersion", ""),
         _node_address(status, "InternalIP"),
         _node_address(status, "ExternalIP"),
@@ -41,7 +41,7 @@ def node_cells(obj: Obj, now: datetime) -> list[Any]:
 
 def namespace_cells(obj: Obj, now: datetime) -> list[Any]:
     """Active or Terminating."""
-    return [obj["metadata"]["name"], status_of(obj).get("phase", ""), _age(obj, now)]
+    return [obj["metadata"]["name"], status_of(obj).get("phase", ""), object_age(obj, now)]
 
 
 def event_cells(obj: Obj, now: datetime) -> list[Any]:
@@ -72,22 +72,22 @@ def event_cells(obj: Obj, now: datetime) -> list[Any]:
 def config_map_cells(obj: Obj, now: datetime) -> list[Any]:
     """How many entries."""
     entries = len(obj.get("data") or {}) + len(obj.get("binaryData") or {})
-    return [obj["metadata"]["name"], entries, _age(obj, now)]
+    return [obj["metadata"]["name"], entries, object_age(obj, now)]
 
 
 def secret_cells(obj: Obj, now: datetime) -> list[Any]:
     """Type and how many entries."""
-    return [obj["metadata"]["name"], obj.get("type", ""), len(obj.get("data") or {}), _age(obj, now)]
+    return [obj["metadata"]["name"], obj.get("type", ""), len(obj.get("data") or {}), object_age(obj, now)]
 
 
 def service_account_cells(obj: Obj, now: datetime) -> list[Any]:
     """Name and age."""
-    return [obj["metadata"]["name"], _age(obj, now)]
+    return [obj["metadata"]["name"], object_age(obj, now)]
 
 
 def lease_cells(obj: Obj, now: datetime) -> list[Any]:
     """Who holds it."""
-    return [obj["metadata"]["name"], spec_of(obj).get("holderIdentity") or "", _age(obj, now)]
+    return [obj["metadata"]["name"], spec_of(obj).get("holderIdentity") or "", object_age(obj, now)]
 
 
 def component_status_cells(obj: Obj, now: datetime) -> list[Any]:
@@ -108,14 +108,14 @@ def resource_quota_cells(obj: Obj, now: datetime) -> list[Any]:
     for name in sorted(hard):
         text = f"{name}: {used.get(name, '0')}/{hard[name]}"
         (limits if name.startswith("limits.") else requests).append(text)
-    return [obj["metadata"]["name"], ", ".join(requests), ", ".join(limits), _age(obj, now)]
+    return [obj["metadata"]["name"], ", ".join(requests), ", ".join(limits), object_age(obj, now)]
 
 
 def priority_class_cells(obj: Obj, now: datetime) -> list[Any]:
     """Its value, and whether it is everybody's."""
     default = bool(obj.get("globalDefault"))
     policy = obj.get("preemptionPolicy") or ""
-    return [obj["metadata"]["name"], number(obj, "value"), default, _age(obj, now), policy]
+    return [obj["metadata"]["name"], number(obj, "value"), default, object_age(obj, now), policy]
 
 
 def storage_class_cells(obj: Obj, now: datetime) -> list[Any]:
@@ -128,7 +128,7 @@ def storage_class_cells(obj: Obj, now: datetime) -> list[Any]:
         obj.get("reclaimPolicy") or "Delete",
         obj.get("volumeBindingMode") or UNSET,
         bool(obj.get("allowVolumeExpansion")),
-        _age(obj, now),
+        object_age(obj, now),
     ]
 
 
@@ -146,7 +146,7 @@ def persistent_volume_cells(obj: Obj, now: datetime) -> list[Any]:
         spec.get("storageClassName", ""),
         spec.get("volumeAttributesClassName") or UNSET,
         status.get("reason", ""),
-        _age(obj, now),
+        object_age(obj, now),
         spec.get("volumeMode") or UNSET,
     ]
 
@@ -163,7 +163,7 @@ def persistent_volume_claim_cells(obj: Obj, now: datetime) -> list[Any]:
         _access_modes(status.get("accessModes")) if volume else "",
         spec.get("storageClassName", ""),
         spec.get("volumeAttributesClassName") or UNSET,
-        _age(obj, now),
+        object_age(obj, now),
         spec.get("volumeMode") or UNSET,
     ]
 
@@ -178,11 +178,7 @@ def role_binding_cells(obj: Obj, now: datetime) -> list[Any]:
             name = f"{subject.get('namespace', '')}/{name}"
         people.setdefault(subject.get("kind", ""), []).append(name)
     names = [", ".join(people[kind]) for kind in ("User", "Group", "ServiceAccount")]
-    return [obj["metadata"]["name"], f"{role.get('kind', '')}/{role.get('name', '')}", _age(obj, now), *names]
-
-
-def _age(obj: Obj, now: datetime) -> str:
-    return age(obj["metadata"].get("creationTimestamp"), now)
+    return [obj["metadata"]["name"], f"{role.get('kind', '')}/{role.get('name', '')}", object_age(obj, now), *names]
 
 
 def _node_status(obj: Obj) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from ...objects import Obj
+
 UNKNOWN = "<unknown>"
 _DAYS_OF_YEAR = 365
 
@@ -41,6 +43,11 @@ def parse_time(text: str) -> datetime:
 def age(timestamp: str | None, now: datetime) -> str:
     """How long ago that was."""
     return human_duration(now - parse_time(timestamp)) if timestamp else UNKNOWN
+
+
+def object_age(obj: Obj, now: datetime) -> str:
+    """How long ago an object was created."""
+    return age(obj["metadata"].get("creationTimestamp"), now)
 
 
 def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from ...objects import Obj
-from .duration import age
+from .duration import object_age
 from .text import NONE, clipped, labels_text, selector_text, spec_of, status_of
 
 
@@ -23,14 +23,14 @@ def service_cells(obj: Obj, now: datetime) -> list[Any]:
         cluster_ips[0] if cluster_ips else NONE,
         _external_ip(obj, spec),
         ",".join(_service_port(port) for port in spec.get("ports") or []) or NONE,
-        _age(obj, now),
+        object_age(obj, now),
         labels_text(spec.get("selector")),
     ]
 
 
 def endpoints_cells(obj: Obj, now: datetime) -> list[Any]:
     """Every ready address with every port."""
-    return [obj["metadata"]["name"], _endpoints_text(obj.get("subsets") or []), _age(obj, now)]
+    return [obj["metadata"]["name"], _endpoints_text(obj.get("subsets") or []), object_age(obj, now)]
 
 
 def endpoint_slice_cells(obj: Obj, now: datetime) -> list[Any]:
@@ -38,7 +38,7 @@ def endpoint_slice_cells(obj: Obj, now: datetime) -> list[Any]:
     ports = [str(port.get("port") or port.get("name") or "*") for port in obj.get("ports") or []]
     addresses = [address for endpoint in obj.get("endpoints") or [] for address in endpoint.get("addresses") or []]
     name = obj["metadata"]["name"]
-    return [name, obj.get("addressType", ""), clipped(ports), clipped(addresses), _age(obj, now)]
+    return [name, obj.get("addressType", ""), clipped(ports), clipped(addresses), object_age(obj, now)]
 
 
 def ingress_cells(obj: Obj, now: datetime) -> list[Any]:
@@ -51,7 +51,7 @@ def ingress_cells(obj: Obj, now: datetime) -> list[Any]:
         clipped(hosts, empty="*"),
         _load_balancer_text(obj),
         "80, 443" if spec.get("tls") else "80",
-        _age(obj, now),
+        object_age(obj, now),
     ]
 
 
@@ -63,17 +63,17 @@ def ingress_class_cells(obj: Obj, now: datetime) -> list[Any]:
     if parameters:
         group = f".{parameters['apiGroup']}" if parameters.get("apiGroup") else ""
         text = f"{parameters.get('kind', '')}{group}/{parameters.get('name', '')}"
-    return [obj["metadata"]["name"], spec.get("controller", ""), text, _age(obj, now)]
+    return [obj["metadata"]["name"], spec.get("controller", ""), text, object_age(obj, now)]
 
 
 def network_policy_cells(obj: Obj, now: datetime) -> list[Any]:
     """Which Pods it holds for."""
-    return [obj["metadata"]["name"], selector_text(spec_of(obj).get("podSelector")), _age(obj, now)]
+    return [obj["metadata"]["name"], selector_text(spec_of(obj).get("podSelector")), object_age(obj, now)]
 
 
 def service_cidr_cells(obj: Obj, now: datetime) -> list[Any]:
     """The ranges."""
-    return [obj["metadata"]["name"], ",".join(spec_of(obj).get("cidrs") or []), _age(obj, now)]
+    return [obj["metadata"]["name"], ",".join(spec_of(obj).get("cidrs") or []), object_age(obj, now)]
 
 
 def ip_address_cells(obj: Obj, now: datetime) -> list[Any]:
@@ -82,10 +82,6 @@ def ip_address_cells(obj: Obj, now: datetime) -> list[Any]:
     parts = [parent.get("resource", ""), parent.get("namespace", ""), parent.get("name", "")]
     group = f"{parent['group']}." if parent.get("group") else ""
     return [obj["metadata"]["name"], group + "/".join(part for part in parts if part)]
-
-
-def _age(obj: Obj, now: datetime) -> str:
-    return age(obj["metadata"].get("creationTimestamp"), now)
 
 
 def _load_balancer_text(obj: Obj) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from ...objects import Obj, is_condition_true, is_deleting
-from .duration import age, parse_time
+from ...objects import Obj, is_condition_true, is_deleting, is_sidecar
+from .duration import age, object_age, parse_time
 from .text import NONE, spec_of, status_of
 
 _TERMINAL_PHASES = ("Succeeded", "Failed")
@@ -39,7 +39,7 @@ def pod_cells(pod: Obj, now: datetime) -> list[Any]:
     restarts = str(summary.restarts)
     if summary.restarts and summary.last_restart:
         restarts = f"{restarts} ({age(summary.last_restart, now)} ago)"
-    sidecars = sum(_is_sidecar(container) for container in spec.get("initContainers") or [])
+    sidecars = sum(is_sidecar(container) for container in spec.get("initContainers") or [])
     total = len(spec.get("containers") or []) + sidecars
     addresses = status.get("podIPs") or []
     return [
@@ -47,7 +47,7 @@ def pod_cells(pod: Obj, now: datetime) -> list[Any]:
         f"{summary.ready}/{total}",
         summary.reason,
         restarts,
-        age(pod["metadata"].get("creationTimestamp"), now),
+        object_age(pod, now),
         (addresses[0].get("ip") if addresses else "") or NONE,
         spec.get("nodeName") or NONE,
         status.get("nominatedNodeName") or NONE,
@@ -87,14 +87,14 @@ def _summarize_init(summary: _Summary, sidecars: _Summary, spec: Obj, status: Ob
     by_name = {container.get("name"): container for container in init_containers}
     for index, container_status in enumerate(status.get("initContainerStatuses") or []):
         summary.count_restarts(container_status)
-        is_sidecar = _is_sidecar(by_name.get(container_status.get("name")) or {})
-        if is_sidecar:
+        stays = is_sidecar(by_name.get(container_status.get("name")) or {})
+        if stays:
             sidecars.count_restarts(container_status)
         state = container_status.get("state") or {}
         terminated, waiting = state.get("terminated"), state.get("waiting") or {}
         if terminated and not terminated.get("exitCode"):
             continue
-        if is_sidecar and container_status.get("started"):
+        if stays and container_status.get("started"):
             summary.ready += bool(container_status.get("ready"))
             continue
         if terminated:
@@ -131,10 +131,6 @@ def _termination(terminated: Obj) -> str:
     if terminated.get("signal"):
         return f"Signal:{terminated['signal']}"
     return f"ExitCode:{terminated.get('exitCode') or 0}"
-
-
-def _is_sidecar(container: Obj) -> bool:
-    return container.get("restartPolicy") == "Always"
 
 
 def _readiness_gates(pod: Obj, spec: Obj) -> str:

@@ -6,25 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...objects import Obj
+from ..selectors import format_label_selector, format_labels
 
 NONE = "<none>"
 UNSET = "<unset>"
 _MOST = 3
-_OPERATORS = {"In": "in", "NotIn": "notin"}
 
 
 def labels_text(labels: Mapping[str, str] | None) -> str:
-    """`a=b,c=d` in order of keys. Models apimachinery labels.FormatLabels (v1.36)."""
-    return ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items())) or NONE
+    """Labels in one line, or that there are none."""
+    return format_labels(labels) or NONE
 
 
 def selector_text(selector: Obj | None) -> str:
-    """A LabelSelector in kubectl's syntax. Models metav1.FormatLabelSelector (v1.36)."""
-    if selector is None:
-        return NONE
-    terms = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
-    terms += [(term["key"], _expression_text(term)) for term in selector.get("matchExpressions") or []]
-    return ",".join(text for _, text in sorted(terms)) or NONE
+    """A LabelSelector in one line, or that there is none."""
+    return format_label_selector(selector) or NONE
 
 
 def container_cells(template: Obj | None) -> tuple[str, str]:
@@ -54,12 +50,3 @@ def status_of(obj: Obj) -> Obj:
 def number(mapping: Mapping[str, Any], key: str) -> int:
     """A count that is left out when it is zero."""
     return int(mapping.get(key) or 0)
-
-
-def _expression_text(term: Obj) -> str:
-    key, operator = term["key"], term["operator"]
-    if operator == "Exists":
-        return str(key)
-    if operator == "DoesNotExist":
-        return f"!{key}"
-    return f"{key} {_OPERATORS[operator]} ({','.join(sorted(term.get('values') or []))})"

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from ...objects import Obj, controller_ref_of, is_condition_true, is_deleting
-from .duration import age, human_duration, parse_time
+from .duration import age, human_duration, object_age, parse_time
 from .text import NONE, UNSET, container_cells, labels_text, number, selector_text, spec_of, status_of
 
 
@@ -21,7 +21,7 @@ def deployment_cells(obj: Obj, now: datetime) -> list[Any]:
         f"{number(status, 'readyReplicas')}/{_replicas(spec)}",
         number(status, "updatedReplicas"),
         number(status, "availableReplicas"),
-        _age(obj, now),
+        object_age(obj, now),
         *container_cells(spec.get("template")),
         selector_text(spec.get("selector")),
     ]
@@ -43,7 +43,7 @@ def stateful_set_cells(obj: Obj, now: datetime) -> list[Any]:
     """Ready of desired."""
     spec = spec_of(obj)
     ready = f"{number(status_of(obj), 'readyReplicas')}/{_replicas(spec)}"
-    return [obj["metadata"]["name"], ready, _age(obj, now), *container_cells(spec.get("template"))]
+    return [obj["metadata"]["name"], ready, object_age(obj, now), *container_cells(spec.get("template"))]
 
 
 def daemon_set_cells(obj: Obj, now: datetime) -> list[Any]:
@@ -61,7 +61,7 @@ def daemon_set_cells(obj: Obj, now: datetime) -> list[Any]:
         obj["metadata"]["name"],
         *(number(status, count) for count in counts),
         labels_text(pod_spec.get("nodeSelector")),
-        _age(obj, now),
+        object_age(obj, now),
         *container_cells(spec.get("template")),
         selector_text(spec.get("selector")),
     ]
@@ -79,7 +79,7 @@ def job_cells(obj: Obj, now: datetime) -> list[Any]:
         _job_status(obj),
         _job_completions(spec, status),
         took,
-        _age(obj, now),
+        object_age(obj, now),
         *container_cells(spec.get("template")),
         selector_text(spec.get("selector")),
     ]
@@ -98,7 +98,7 @@ def cron_job_cells(obj: Obj, now: datetime) -> list[Any]:
         UNSET if suspend is None else str(suspend),
         len(status.get("active") or []),
         age(last, now) if last else NONE,
-        _age(obj, now),
+        object_age(obj, now),
         *container_cells(job_spec.get("template")),
         selector_text(job_spec.get("selector")),
     ]
@@ -118,14 +118,14 @@ def controller_revision_cells(obj: Obj, now: datetime) -> list[Any]:
     if owner:
         group = owner["apiVersion"].rpartition("/")[0]
         controller = f"{owner['kind'].lower()}{'.' if group else ''}{group}/{owner['name']}"
-    return [obj["metadata"]["name"], controller, number(obj, "revision"), _age(obj, now)]
+    return [obj["metadata"]["name"], controller, number(obj, "revision"), object_age(obj, now)]
 
 
 def disruption_budget_cells(obj: Obj, now: datetime) -> list[Any]:
     """What must stay, what may go."""
     spec = spec_of(obj)
     bounds = [str(spec.get(bound, "N/A")) for bound in ("minAvailable", "maxUnavailable")]
-    return [obj["metadata"]["name"], *bounds, number(status_of(obj), "disruptionsAllowed"), _age(obj, now)]
+    return [obj["metadata"]["name"], *bounds, number(status_of(obj), "disruptionsAllowed"), object_age(obj, now)]
 
 
 def autoscaler_cells(obj: Obj, now: datetime) -> list[Any]:
@@ -139,7 +139,7 @@ def autoscaler_cells(obj: Obj, now: datetime) -> list[Any]:
         str(spec.get("minReplicas", UNSET)),
         number(spec, "maxReplicas"),
         number(status, "currentReplicas"),
-        _age(obj, now),
+        object_age(obj, now),
     ]
 
 
@@ -149,12 +149,8 @@ def scale_cells(obj: Obj, now: datetime) -> list[Any]:
         obj["metadata"]["name"],
         number(spec_of(obj), "replicas"),
         number(status_of(obj), "replicas"),
-        _age(obj, now),
+        object_age(obj, now),
     ]
-
-
-def _age(obj: Obj, now: datetime) -> str:
-    return age(obj["metadata"].get("creationTimestamp"), now)
 
 
 def _replicas(spec: Obj) -> int:
@@ -168,7 +164,7 @@ def _replica_counts(obj: Obj, now: datetime) -> list[Any]:
         _replicas(spec_of(obj)),
         number(status, "replicas"),
         number(status, "readyReplicas"),
-        _age(obj, now),
+        object_age(obj, now),
     ]
 
 
