@@ -11,8 +11,9 @@ from typing import Any
 from ..client import APPLY_PATCH
 from ..objects import Obj
 from ..resources.table import Resource
+from ..schema import kind_type
 from .body import parse_json, parse_yaml
-from .fields import decode_body, kind_of
+from .fields import Gvk, canonical, decode_body, kind_of
 from .negotiate import JSON, PROTOBUF, body_type
 from .request import RequestContext
 from .status import StatusError
@@ -28,8 +29,9 @@ def decode_object(
     return decode_body(value, duplicates, resource, ctx.field_validation, ctx.warnings, subresource)
 
 
-def decode_plain(body: bytes, content_type: str, kind: str) -> Obj:
+def decode_plain(body: bytes, content_type: str, gvk: Gvk) -> Obj:
     """An object that no resource stores: DeleteOptions, a review. An empty body is an empty object."""
+    kind = gvk[2]
     if not body.strip():
         return {}
     value, _duplicates = _parse(body, content_type, kind)
@@ -38,7 +40,11 @@ def decode_plain(body: bytes, content_type: str, kind: str) -> Obj:
     given = value.get("kind") or kind
     if given != kind:
         raise StatusError.bad_request(f"{given} cannot be handled as a {kind}")
-    return value
+    try:
+        type_name = kind_type(*gvk)
+    except LookupError:  # a question without an object in it: it asks nothing but who asks
+        return {}
+    return canonical(value, type_name)
 
 
 def decode_patch(body: bytes, patch_type: str) -> Any:

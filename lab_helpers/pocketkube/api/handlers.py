@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from random import Random
 
 from aiohttp import web
 
@@ -15,9 +16,11 @@ from ..objects import Obj
 from .answers import Answer, answer_list, answer_object
 from .auth import Attributes, TokenAuthority, User, authorize
 from .decoding import decode_object, decode_patch, decode_plain
+from .intake import read_body
 from .kubelet_proxy import STREAMS, KubeletProxy
 from .negotiate import negotiate, patch_type
 from .operations import Operations
+from .proxy_target import find_target
 from .query import asks_dry_run, delete_options, flag, list_options, watch_options, write_context
 from .request import RequestContext, Written
 from .routes import SUBRESOURCES, Route
@@ -49,6 +52,8 @@ class Call:
         return write_context(self.query, self.user, self.request.headers.get("User-Agent", ""), options_kind)
 
 
+_DELETE_OPTIONS = ("", "v1", "DeleteOptions")
+
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 
@@ -62,6 +67,7 @@ class Handlers:
         self._watches = watches
         self._kubelets = kubelets
         self._tokens = tokens
+        self._random = Random()
         self._handlers: dict[str, Handler] = {
             "get": self._get,
             "list": self._list,
@@ -79,10 +85,7 @@ class Handlers:
         route = call.route
         authorize(call.user, attributes_of(call, verb))
         if route.subresource == "proxy":
-            raise StatusError.service_unavailable(
-                "This cluster does not carry requests to Pods and Services through its API server; "
-                "use kubectl port-forward, or a shell on a node."
-            )
+            return await self._kubelets.proxy(call.request, find_target(self._operations, route, self._random))
         if verb not in allowed_verbs(route):
             raise StatusError.method_not_allowed()
         if route.subresource in STREAMS:
@@ -111,7 +114,7 @@ class Handlers:
         representation = negotiate(call.accept)
         route = call.route
         ctx = call.context("CreateOptions")
-        body = decode_object(ctx, await _body(call), call.content_type, route.resource, route.subresource)
+        body = decode_object(ctx, await read_body(call.request), call.content_type, route.resource, route.subresource)
         if route.subresource == "token":
             written = self._create_token(route, body)
         elif route.subresource:
@@ -130,7 +133,7 @@ class Handlers:
         representation = negotiate(call.accept)
         route = call.route
         ctx = call.context("UpdateOptions")
-        body = decode_object(ctx, await _body(call), call.content_type, route.resource, route.subresource)
+        body = decode_object(ctx, await read_body(call.request), call.content_type, route.resource, route.subresource)
         written = self._operations.update(
             ctx, route.resource, route.namespace, route.name, body, subresource=route.subresource
         )
@@ -141,7 +144,7 @@ class Handlers:
         route = call.route
         kind = patch_type(call.content_type)
         ctx = call.context("PatchOptions")
-        document = decode_patch(await _body(call), kind)
+        document = decode_patch(await read_body(call.request), kind)
         written = self._operations.patch(
             ctx, route.resource, route.namespace, route.name, kind, document, subresource=route.subresource
         )
@@ -165,7 +168,7 @@ class Handlers:
         return answer_list(call, deleted, representation)
 
     async def _deletion(self, call: Call) -> tuple[RequestContext, Obj]:
-        body = decode_plain(await _body(call), call.content_type, "DeleteOptions")
+        body = decode_plain(await read_body(call.request), call.content_type, _DELETE_OPTIONS)
         ctx = call.context("DeleteOptions")
         ctx.dry_run = ctx.dry_run or asks_dry_run(body)
         return ctx, body
@@ -211,7 +214,3 @@ def allowed_verbs(route: Route) -> tuple[str, ...]:
         "list", "watch", "create", "deletecollection",
     )  # fmt: skip
     return tuple(verb for verb in verbs if verb in whole)
-
-
-async def _body(call: Call) -> bytes:
-    return await call.request.read()

@@ -21,6 +21,7 @@ from .status import Cause, StatusError, forbidden_field, go_quote, not_supported
 
 EXACT, NOT_OLDER = "Exact", "NotOlderThan"
 _INCONSISTENT = -1
+_UINT64, _LONGEST_NUMBER = 2**64, 100
 _EXPIRED_PAGE = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
     "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
@@ -63,9 +64,10 @@ def parse_revision(text: str) -> int:
     """A resourceVersion of a request; "" is 0."""
     if not text:
         return 0
-    if text.isascii() and text.isdigit():
+    is_number = text.isascii() and text.isdigit()
+    if is_number and len(text) <= _LONGEST_NUMBER and int(text) < _UINT64:
         return int(text)
-    why = f"strconv.ParseUint: parsing {go_quote(text)}: invalid syntax"
+    why = f"strconv.ParseUint: parsing {go_quote(text)}: {'value out of range' if is_number else 'invalid syntax'}"
     raise StatusError.unclassified(f"resourceVersion: Invalid value: {go_quote(text)}: {why}")
 
 
@@ -144,7 +146,7 @@ def decode_continue(token: str) -> tuple[int, str]:
     try:
         fields = json.loads(raw)
         return int(fields["rv"]), str(fields["start"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         first = raw[:1].decode("latin-1")
         said = first if first.isascii() and first.isprintable() else f"\\u{ord(first or chr(0)):04x}"
         raise _bad_token(f"invalid character '{said}' looking for beginning of value") from None

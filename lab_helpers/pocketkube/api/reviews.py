@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from ..objects import Obj
 from .auth import Attributes, User, is_allowed
+from .fields import Gvk
 
 TokenReader = Callable[[str], User | None]
 
@@ -31,6 +32,11 @@ class Review:
     def api_version(self) -> str:
         """`authorization.k8s.io/v1`."""
         return f"{self.group}/{self.version}"
+
+    @property
+    def gvk(self) -> Gvk:
+        """Group, version and kind."""
+        return self.group, self.version, self.kind
 
     def reply(self, user: User, asked: Obj, read_token: TokenReader) -> Obj:
         """The question with its answer."""

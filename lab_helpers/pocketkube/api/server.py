@@ -37,6 +37,7 @@ from .auth import (
 from .decoding import decode_plain
 from .documents import find_document, serve_document
 from .handlers import Call, Handlers
+from .intake import BODY_LIMIT, HEADER_SECONDS, LONGEST_LINE, Doorkeeper, malformed, read_body, spare_tls_buffers
 from .kubelet_proxy import KubeletProxy
 from .negotiate import Representation
 from .operations import Operations
@@ -45,13 +46,10 @@ from .routes import Router
 from .status import StatusError
 from .watch_stream import WatchStreams
 
-BODY_LIMIT = 3 * 1024 * 1024
-"""As upstream: a larger body is answered with 413."""
-
-_LONGEST_LINE = 1024 * 1024
-"""A command of `kubectl exec` travels in the URL."""
-
 _GRACE_SECONDS = 1.0
+_CLOSING = (401, 408, 413)
+"""Answers after which nothing more is expected of a client."""
+
 _HEALTH_CHECKS = ("healthz", "livez", "readyz")
 
 log = logging.getLogger(__name__)
@@ -72,19 +70,23 @@ class ApiServer:
         self._router = Router()
         self._listeners: list[asyncio.Server] = []
         self._server: web.Server | None = None
+        self._doorkeeper = Doorkeeper()
         self._address = f"{config.node_ip(0)}:{config.api_port_inside}"
         self.readiness: dict[str, Callable[[], bool]] = {}
         """Named checks that `/readyz` asks beside its own."""
 
     async def start(self, *listeners: socket.socket) -> None:
         """Serves on listening sockets: TLS on TCP; everything is allowed on a Unix socket."""
+        spare_tls_buffers()
         self._server = web.Server(
             self._serve,
             request_factory=self._make_request,
             handler_cancellation=True,
             access_log=None,
-            max_line_size=_LONGEST_LINE,
-            max_field_size=_LONGEST_LINE,
+            logger=malformed,
+            auto_decompress=False,
+            max_line_size=LONGEST_LINE,
+            max_field_size=LONGEST_LINE,
         )
         for listener in listeners:
             await self.add_listener(listener)
@@ -92,9 +94,15 @@ class ApiServer:
     async def add_listener(self, listener: socket.socket) -> None:
         """Serves on a further listening socket, which may have been opened in another network namespace."""
         assert self._server is not None, "start the server first"
+        protocols, doorkeeper = self._server, self._doorkeeper
         listener.setblocking(False)
         tls = None if listener.family == socket.AF_UNIX else self._pki.server_context()
-        server = await asyncio.get_running_loop().create_server(self._server, sock=listener, ssl=tls)
+        server = await asyncio.get_running_loop().create_server(
+            lambda: doorkeeper.admit(protocols()),
+            sock=listener,
+            ssl=tls,
+            ssl_handshake_timeout=HEADER_SECONDS if tls else None,
+        )
         self._listeners.append(server)
 
     async def stop(self) -> None:
@@ -108,8 +116,10 @@ class ApiServer:
             self._server.pre_shutdown()
             await self._server.shutdown(_GRACE_SECONDS)
             self._server = None
+        self._doorkeeper.close()
 
     def _make_request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+        self._doorkeeper.greet(protocol)
         loop = asyncio.get_running_loop()
         return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=BODY_LIMIT)
 
@@ -117,11 +127,9 @@ class ApiServer:
         try:
             return await self._dispatch(request)
         except StatusError as error:
-            return answer_error(error, request.headers.get("Accept", ""))
-        except web.HTTPRequestEntityTooLarge:
-            too_large = StatusError.request_too_large(f"Request entity too large: limit is {BODY_LIMIT}")
-            response = answer_error(too_large, "")
-            response.force_close()
+            response = answer_error(error, request.headers.get("Accept", ""))
+            if error.code in _CLOSING:
+                response.force_close()
             return response
         except (ConnectionError, web.HTTPException):
             raise
@@ -164,7 +172,7 @@ class ApiServer:
         authorize(user, Attributes("create", request.path, review.group, review.plural))
         if request.method != "POST":
             raise StatusError.method_not_allowed()
-        asked = decode_plain(await request.read(), request.headers.get("Content-Type", ""), review.kind)
+        asked = decode_plain(await read_body(request), request.headers.get("Content-Type", ""), review.gvk)
         reply = review.reply(user, asked, self._user_of_token)
         return answer_object(_Plain(request), Answer(reply, 201), Representation())
 

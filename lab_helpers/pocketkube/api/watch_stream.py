@@ -7,7 +7,8 @@ is told so. Models apiserver pkg/endpoints/handlers/watch.go (v1.36).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Hashable
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -24,12 +25,18 @@ from .tables.table import list_metadata_of, table_of
 _LONGEST_WATCH = 3600.0
 """Watches without a time-out of their own end too, so that none is forgotten."""
 
+STALLED_SECONDS = 60.0
+"""How long a watcher may read nothing at all while there is something to read."""
+
+_MOST_LINES = 64
+
 
 class WatchStreams:
     """All watches that are being served."""
 
     def __init__(self) -> None:
         self._deadlines: set[asyncio.Timeout] = set()
+        self._lines = _Lines()
         self._stopped = False
 
     def stop(self) -> None:
@@ -50,28 +57,68 @@ class WatchStreams:
             async with asyncio.timeout(seconds) as deadline:
                 self._deadlines.add(deadline)
                 try:
-                    await _write_events(response, asked, events, representation)
+                    await self._write_events(response, asked, events, representation)
                 finally:
                     self._deadlines.discard(deadline)
         except TimeoutError:
             pass
+        await _unless_stalled(asked, response.write_eof())
         return response
 
+    async def _write_events(
+        self,
+        response: web.StreamResponse,
+        asked: Asked,
+        events: AsyncIterator[WatchEvent],
+        representation: Representation,
+    ) -> None:
+        headers = True
+        try:
+            async for event in events:
+                line = self._lines.encode(event, asked, representation, headers)
+                await _unless_stalled(asked, response.write(line))
+                headers = headers and event.type == "BOOKMARK"
+        except StatusError as error:
+            line = b'{"type":"ERROR","object":' + json_bytes(error.status) + b"}\n"
+            await _unless_stalled(asked, response.write(line))
+        finally:
+            # An asynchronous generator that is not read to its end has to be closed, or it watches on.
+            if isinstance(events, AsyncGenerator):
+                await events.aclose()
 
-async def _write_events(
-    response: web.StreamResponse, asked: Asked, events: AsyncIterator[WatchEvent], representation: Representation
-) -> None:
-    headers = True
+
+async def _unless_stalled(asked: Asked, write: Awaitable[None]) -> None:
+    """Writes; a client that reads nothing for too long is cut off, so that what waits for it can be let go."""
     try:
-        async for event in events:
-            await response.write(_line(event, asked, representation, headers))
-            headers = headers and event.type == "BOOKMARK"
-    except StatusError as error:
-        await response.write(b'{"type":"ERROR","object":' + json_bytes(error.status) + b"}\n")
-    finally:
-        # An asynchronous generator that is not read to its end has to be closed, or it watches on.
-        if isinstance(events, AsyncGenerator):
-            await events.aclose()
+        async with asyncio.timeout(STALLED_SECONDS):
+            await write
+    except TimeoutError:
+        transport = asked.request.transport
+        if transport is not None:
+            transport.abort()
+        raise ConnectionResetError("the client does not read its watch") from None
+
+
+class _Lines:
+    """Events as lines. One that many watch in the same representation is encoded once for all of them."""
+
+    def __init__(self) -> None:
+        self._recent: dict[Hashable, tuple[Obj, bytes]] = {}
+
+    def encode(self, event: WatchEvent, asked: Asked, representation: Representation, headers: bool) -> bytes:
+        if not representation.transform or event.type == "BOOKMARK":
+            return _line(event, asked, representation, headers)
+        # A table shows ages, so that a line is good for one second.
+        second, include = int(time.time()), asked.query.get("includeObject")
+        key = (id(event.object), event.type, representation, include, headers, second)
+        known = self._recent.get(key)
+        if known is not None:
+            return known[1]
+        line = _line(event, asked, representation, headers)
+        if len(self._recent) >= _MOST_LINES:
+            self._recent.clear()
+        self._recent[key] = event.object, line  # the object stays alive, so its id stays its own
+        return line
 
 
 def _line(event: WatchEvent, asked: Asked, representation: Representation, headers: bool) -> bytes:

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from api_serving import Served, config_map, run
 
-from lab_helpers.pocketkube.api.server import BODY_LIMIT
+from lab_helpers.pocketkube.api.intake import BODY_LIMIT
 
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
