@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from recorded import Recorded, set_not_ready
+from recorded_objects import Recorded, set_not_ready
 
 from lab_helpers.topology import graph, text
 from lab_helpers.topology.lanes import MOST_SINGLE_PODS

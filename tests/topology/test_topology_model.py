@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from recorded import Recorded, set_not_ready
+from recorded_objects import Recorded, set_not_ready
 
 from lab_helpers.topology.model import PodState, nearly_selected, status_text
 
