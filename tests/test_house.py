@@ -64,6 +64,21 @@ def test_every_module_says_what_it_is() -> None:
     assert silent == []
 
 
+def test_the_map_of_pocketkube_names_every_room_and_module() -> None:
+    package = PACKAGE / "pocketkube"
+    rooms = {f"`{path.name}/`" for path in package.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    modules = {f"`{path.name}`" for path in package.glob("*.py") if path.name != "__init__.py"}
+    text = (package / "README.md").read_text()
+    assert {name for name in rooms | modules if name not in text} == set()
+
+
+def test_the_map_of_pocketkube_names_nothing_that_is_gone() -> None:
+    package = PACKAGE / "pocketkube"
+    there = {path.name for path in package.rglob("*")}
+    named = re.findall(r"`(?:[a-z_]+/)*([a-z_]+\.(?:py|toml))`", (package / "README.md").read_text())
+    assert {name for name in named if name not in there} == set()
+
+
 @pytest.mark.parametrize("command", sorted(main.commands))
 def test_every_command_has_help_with_an_example(command: str) -> None:
     result = CliRunner().invoke(main, [command, "--help"])
