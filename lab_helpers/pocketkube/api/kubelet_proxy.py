@@ -1,4 +1,4 @@
-"""exec, attach, port-forward and logs: finds the kubelet's own path for them and joins the client to it.
+"""exec, attach, port-forward, logs and proxy: finds the kubelet's own path for them and joins the client to it.
 
 Nothing of the streams' protocols (WebSocket, SPDY) is known here: after the upgrade bytes are carried both ways, and
 the kubelet's server speaks them. Models apiserver pkg/registry/core/pod (v1.36): strategy.go and rest/subresources.go.
@@ -7,7 +7,8 @@ the kubelet's server speaks them. Models apiserver pkg/registry/core/pod (v1.36)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+import contextlib
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -17,6 +18,8 @@ from aiohttp import web
 
 from ..objects import Obj, name_of, namespace_of
 from ..upgrade import Connection, Upgraded, splice
+from .proxy import serve_proxy
+from .proxy_target import ProxyTarget
 from .routes import Route
 from .status import StatusError
 
@@ -45,11 +48,21 @@ class KubeletProxy:
 
     async def serve(self, request: web.BaseRequest, route: Route, pod: Obj, query: Query) -> web.StreamResponse:
         """Answers a request to one of a Pod's stream subresources."""
+        with self._cut_on_stop():
+            return await _SERVERS[route.subresource](self, request, pod, query)
+
+    async def proxy(self, request: web.BaseRequest, target: ProxyTarget) -> web.StreamResponse:
+        """Answers with what a Pod, or a kubelet itself, answers."""
+        with self._cut_on_stop():
+            return await serve_proxy(request, target, self._socket)
+
+    @contextlib.contextmanager
+    def _cut_on_stop(self) -> Iterator[None]:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
         try:
-            return await _SERVERS[route.subresource](self, request, pod, query)
+            yield
         finally:
             self._tasks.discard(task)
 

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from ..clock import Clock
 from ..objects import Obj, name_of
+from ..upgrade import Connection, Upgraded, splice, switching_protocols
 from .container_record import ContainerRecord, containers_of
 from .kubelet import Kubelet
 from .logs import InvalidLogOptions, LogOptions, LogReader, follow
@@ -56,6 +57,7 @@ class KubeletServer:
             application.router.add_route(method, f"/exec{container}", self._exec)
             application.router.add_route(method, f"/attach{container}", self._attach)
             application.router.add_route(method, "/portForward/{namespace}/{pod}", self._port_forward)
+        application.router.add_get("/dial/{namespace}/{pod}/{port}", self._dial)
         application.router.add_get(f"/containerLogs{container}", self._logs)
         application.router.add_get("/healthz", self._healthz)
         application.router.add_get("/pods", self._pods)
@@ -112,6 +114,25 @@ class KubeletServer:
         return await serve_port_forward(
             request, [int(text) for text in listed], lambda port: self._runtime.dial(sandbox.id, port)
         )
+
+    async def _dial(self, request: web.Request) -> web.StreamResponse:
+        """A plain connection to a port of the Pod, for the API server, which is in another network."""
+        _, worker = self._find_pod(request.match_info["namespace"], request.match_info["pod"])
+        sandbox = worker.sandbox
+        if sandbox is None:
+            raise web.HTTPBadGateway(text="connect: no route to host")
+        try:
+            port = int(request.match_info["port"])
+            reader, writer = await self._runtime.dial(sandbox.id, port, host=sandbox.ip)
+        except ConnectionRefusedError as error:
+            raise web.HTTPBadGateway(text="connect: connection refused") from error
+        except OSError as error:
+            raise web.HTTPBadGateway(text=str(error)) from error
+        try:
+            await splice(Connection(request, switching_protocols("tcp", {})), reader, writer)
+        finally:
+            writer.close()
+        return Upgraded()
 
     async def _logs(self, request: web.Request) -> web.StreamResponse:
         kubelet, worker, record = self._find(request)

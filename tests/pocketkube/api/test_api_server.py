@@ -115,7 +115,7 @@ def test_an_administrator_may_act_as_another() -> None:
         ("/nothing", 404, "404 page not found\n"),
         (f"{CONFIG_MAPS}?limit=x", 400, 'strconv.ParseInt: parsing "x": invalid syntax'),
         (f"{CONFIG_MAPS}?labelSelector=,,", 400, "expected: !, identifier"),
-        ("/api/v1/namespaces/default/services/x/proxy/", 503, "does not carry requests"),
+        ("/api/v1/namespaces/default/services/x/proxy/", 404, 'endpoints "x" not found'),
     ],
 )
 def test_what_can_not_be_answered(path: str, status: int, text: str) -> None:
