@@ -183,8 +183,9 @@ def test_a_listening_socket_of_a_node_can_be_served_from_elsewhere() -> None:
         listener.setblocking(False)
         client = await lab.run(await lab.sandbox("client"), "sleep", "1000")
         asking = asyncio.create_task(lab.output(client, *CURL, "http://192.168.49.2:8443"))
-        connection, address = await asyncio.get_running_loop().sock_accept(listener)
-        connection.recv(4096)
+        loop = asyncio.get_running_loop()
+        connection, address = await loop.sock_accept(listener)
+        await loop.sock_recv(connection, 4096)
         connection.send(b"HTTP/1.0 200 OK\r\n\r\nhello " + address[0].encode())
         connection.close()
         code, out, _err = await asking
