@@ -8,8 +8,6 @@ own; this one starts and stops them in order.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
 import socket
 
 from .api.local import LocalClient
@@ -20,6 +18,7 @@ from .clock import Clock
 from .config import ClusterConfig
 from .controllers import run_controllers
 from .handover import accept_sockets
+from .lifetime import run_until, told_to_end
 from .pki import ensure_pki, write_kubeconfig
 from .report import Report
 from .store import Store
@@ -31,9 +30,7 @@ def run(config: ClusterConfig, tcp: socket.socket, unix: socket.socket, report: 
 
 
 async def _run(config: ClusterConfig, tcp: socket.socket, unix: socket.socket, report: Report) -> None:
-    ended = asyncio.Event()
-    for received in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(received, ended.set)
+    told = told_to_end()
     pki = ensure_pki(config)
     store = Store(config.database)
     operations = Operations(store, config)
@@ -44,20 +41,8 @@ async def _run(config: ClusterConfig, tcp: socket.socket, unix: socket.socket, r
         await server.start(tcp, unix)
         write_kubeconfig(config, pki, tcp.getsockname()[1])
         report.step("API server")
-        async with contextlib.AsyncExitStack() as stack:
-            stack.enter_context(accept_sockets(config.handover_socket, server.add_listener))
-            controllers = asyncio.create_task(run_controllers(client, config, Clock()))
-            await _until_ended(ended, controllers)
-            controllers.cancel()
+        with accept_sockets(config.handover_socket, server.add_listener):
+            await run_until(told, run_controllers(client, config, Clock()))
     finally:
         await server.stop()
         store.close()
-
-
-async def _until_ended(ended: asyncio.Event, controllers: asyncio.Task[None]) -> None:
-    """Returns on SIGTERM; raises what a controller could not handle, so that the supervisor starts us again."""
-    asked = asyncio.create_task(ended.wait())
-    await asyncio.wait([asked, controllers], return_when=asyncio.FIRST_COMPLETED)
-    if not asked.done():
-        asked.cancel()
-        await controllers

@@ -132,9 +132,7 @@ def _enter_user_namespace(found: dict[str, Any]) -> None:
     user, group = os.geteuid(), os.getegid()
     try:
         linux.unshare(Namespace.USER)
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"0 {user} 1")
-        Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+        linux.become_root(user, group)
     except OSError:
         if user != 0:
             raise

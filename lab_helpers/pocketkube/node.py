@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import importlib
 import logging
-import signal
 import socket
 import struct
 import time
@@ -32,6 +31,7 @@ from .kubelet.kubelet import Kubelet
 from .kubelet.rootfs import RootBuilder
 from .kubelet.server import KubeletServer
 from .kubelet.template import Template
+from .lifetime import run_until, told_to_end
 from .network.kernel import KernelEngine
 from .proxy.proxier import Proxier
 from .report import Report
@@ -84,20 +84,10 @@ class NodeProcess:
 
     async def run(self) -> None:
         """Works until SIGTERM; raises what no part could handle, so that the supervisor starts a new process."""
-        ended = asyncio.Event()
-        for received in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(received, ended.set)
+        told = told_to_end()
         engine = await KernelEngine.create(self.config, self.template, self.restore_program)
         self.report.step("network")
-        work = asyncio.create_task(self._work(engine))
-        asked = asyncio.create_task(ended.wait())
-        await asyncio.wait([asked, work], return_when=asyncio.FIRST_COMPLETED)
-        if asked.done():
-            work.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await work
-            return
-        await work
+        await run_until(told, self._work(engine))
 
     async def _work(self, engine: KernelEngine) -> None:
         """Everything that runs on the nodes, until cancelled."""

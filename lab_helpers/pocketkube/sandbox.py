@@ -69,9 +69,7 @@ def _unshare_user() -> bool:
                 return True
         except OSError:
             return _has_all_users()  # Root can make the other namespaces without one.
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"0 {user} 1")
-    Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+    linux.become_root(user, group)
     return False
 
 

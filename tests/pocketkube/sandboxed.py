@@ -60,7 +60,7 @@ class Lab:
     runtime: KernelRuntime
 
     async def sandbox(self, name: str = "web", node: str = "") -> Sandbox:
-        return await self.runtime.run_sandbox(SandboxSpec(name, "default", name, node or self.config.name, name))
+        return await self.runtime.run_sandbox(SandboxSpec(node or self.config.name, name))
 
     async def run(self, pod: Sandbox, *argv: str, **settings: Any) -> str:
         return await self.runtime.start_container(pod.id, ContainerSpec("main", argv, PATH, **settings))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from ..clock import Clock
 from ..config import API_SOCKET_VARIABLE
 from ..http_client import HttpClient
 from ..informer import SharedInformers
+from ..lifetime import run_until, told_to_end
 from .answer import answer
 from .records import Records
 from .server import DnsServer, serve_pages
@@ -39,21 +39,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 async def _serve_until_told(api_socket: Path) -> None:
-    told = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    serving = loop.create_task(serve(api_socket))
-    waiting = loop.create_task(told.wait())
-    await asyncio.wait((serving, waiting), return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
+    told = told_to_end()
+    await run_until(told, serve(api_socket))
     if told.is_set():
         _say("[INFO] SIGTERM: Shutting down servers then terminating")
-    serving.cancel()
-    try:
-        await serving
-    except asyncio.CancelledError:
-        return
 
 
 async def serve(api_socket: Path, *, host: str = "0.0.0.0", ports: Sequence[int] = ()) -> None:

@@ -52,3 +52,9 @@ class Backoff:
     def forget(self, key: str) -> None:
         """Starts anew."""
         self._entries.pop(key, None)
+
+
+def go_duration(seconds: float) -> str:
+    """`10s`, `1m20s`, `5m0s`: a waiting time as Go prints it."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -150,7 +150,7 @@ class KernelRuntime:
                 raise RuntimeError(f"failed to setup network for sandbox {identity!r}: {error}") from error
             pod = _Pod(identity, spec, own.ip, own, {"net": own.network, "uts": own.uts, "ipc": own.ipc})
         self._pods[identity] = pod
-        return Sandbox(identity, pod.ip, os.getpid())
+        return Sandbox(identity, pod.ip)
 
     async def stop_sandbox(self, sandbox_id: str) -> None:
         """Ends every process of the Pod and gives its address back. Stopping twice does nothing."""

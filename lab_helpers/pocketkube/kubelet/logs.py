@@ -1,7 +1,7 @@
 """Reading and following container logs: `kubectl logs` with all its options.
 
 A log is a file in the CRI format, `TIME stdout|stderr F|P TEXT`, where P marks a line whose end comes later. Writing it
-is left to the runtime, finding the right file to the kubelet's server.
+is left to the runtime, choosing the right run to the kubelet's server.
 Models pkg/kubelet/kuberuntime/logs/logs.go and pkg/kubelet/logs/container_log_manager.go (v1.36).
 """
 
@@ -148,6 +148,20 @@ async def follow(reader: LogReader, process: Process | None) -> AsyncIterator[by
     finally:
         for bell in bells:
             bell.cancel()
+
+
+def log_path(folder: Path, container: str, run: int) -> Path:
+    """Where the output of a container's n-th run is, in the folder of its Pod's logs. Models /var/log/pods."""
+    return folder / container / f"{run}.log"
+
+
+def new_log(folder: Path, container: str, run: int) -> Path:
+    """Makes room for a run's output. That of the run before it stays, older ones do not."""
+    path = log_path(folder, container, run)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for old in path.parent.glob(f"{run - 2}.log*"):
+        old.unlink()
+    return path
 
 
 def rotate_log(path: Path) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..clock import format_rfc3339
 from ..objects import Obj, name_of, namespace_of, uid_of
 from .api_access import with_api_socket
-from .backoff import Backoff
+from .backoff import Backoff, go_duration
 from .configs import PodConfigs
 from .container_events import ContainerEvents
 from .container_record import ContainerRecord, containers_of, of_kind, reason_of
@@ -26,7 +26,7 @@ from .container_spec import make_container_spec
 from .environment import CreateContainerConfigError
 from .handlers import HandlerFailed, Target
 from .image_manager import ImageError
-from .logs import rotate_log
+from .logs import log_path, new_log, rotate_log
 from .node_context import NodeContext
 from .probes import ProbeKind, Prober
 from .restart_policy import should_run
@@ -127,7 +127,7 @@ class PodContainers:
         shown_for = self._clock.now() - record.ended_at
         if "waiting" in record.state and shown_for < _START_ERROR_SHOWN_SECONDS:
             return _START_ERROR_SHOWN_SECONDS - shown_for
-        whole, pod = _go_duration(self._backoff.seconds(record.name)), self._full_name()
+        whole, pod = go_duration(self._backoff.seconds(record.name)), self._full_name()
         record.wait_for("CrashLoopBackOff", f"back-off {whole} restarting failed container={record.name} pod={pod}")
         self._events(record).warning("BackOff", f"Back-off restarting failed container {record.name} in pod {pod}")
         return delay
@@ -175,16 +175,8 @@ class PodContainers:
         return replace(
             spec,
             mounts=[*spec.mounts, termination_mount(container, self._node.pod_dir(pod))],
-            log_path=self._new_log(record, run),
+            log_path=new_log(self._node.log_dir(pod), record.name, run),
         )
-
-    def _new_log(self, record: ContainerRecord, run: int) -> Path:
-        """Where this run's output goes. Those of the run before it stay, older ones do not."""
-        folder = self._node.log_dir(self._worker.pod) / record.name
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob(f"{run - 2}.log*"):
-            old.unlink()
-        return folder / f"{run}.log"
 
     async def _launch(
         self, record: ContainerRecord, container: Obj, spec: ContainerSpec, events: ContainerEvents
@@ -393,7 +385,7 @@ class PodContainers:
     # Small things.
 
     def _log_path(self, record: ContainerRecord) -> Path:
-        return self._node.log_dir(self._worker.pod) / record.name / f"{record.restart_count}.log"
+        return log_path(self._node.log_dir(self._worker.pod), record.name, record.restart_count)
 
     def rotate_logs(self) -> None:
         """Begins anew those logs that have grown too large."""
@@ -418,9 +410,3 @@ class PodContainers:
 
 def _is_backing_off(record: ContainerRecord) -> bool:
     return bool((record.state.get("waiting") or {}).get("reason") == "CrashLoopBackOff")
-
-
-def _go_duration(seconds: float) -> str:
-    """`10s`, `1m20s`, `5m0s`: how Go prints a duration."""
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

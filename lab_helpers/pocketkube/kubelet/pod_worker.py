@@ -202,9 +202,6 @@ class PodWorker:
         if self.sandbox is not None:
             return 0.0
         spec = SandboxSpec(
-            pod_uid=uid_of(self.pod),
-            namespace=namespace_of(self.pod),
-            name=name_of(self.pod),
             node=self._node.name,
             hostname=hostname_of(self.pod),
             host_network=bool(self.pod["spec"].get("hostNetwork")),

@@ -16,11 +16,8 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class SandboxSpec:
-    """What a Pod's containers share: its identity, its network namespace, its names."""
+    """What a Pod's containers share: a network, a host name, and the files that name things."""
 
-    pod_uid: str
-    namespace: str
-    name: str
     node: str
     hostname: str
     host_network: bool = False
@@ -35,7 +32,6 @@ class Sandbox:
     id: str
     """64 hex digits, as containerd's."""
     ip: str
-    pid: int
 
 
 @dataclass(frozen=True)

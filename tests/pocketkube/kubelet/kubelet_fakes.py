@@ -159,7 +159,7 @@ class FakeRuntime:
             raise RuntimeError(self.sandbox_error)
         number = next(self._ids)
         self.sandboxes[f"{number:064x}"] = spec
-        return Sandbox(f"{number:064x}", f"10.244.0.{number}", number)
+        return Sandbox(f"{number:064x}", f"10.244.0.{number}")
 
     async def stop_sandbox(self, sandbox_id: str) -> None:
         self.sandboxes.pop(sandbox_id, None)

@@ -232,7 +232,7 @@ def test_many_pods_leave_no_descriptors_and_no_layers() -> None:
 
 def test_a_pod_on_the_nodes_network_has_the_nodes_address_and_name() -> None:
     async def scenario(lab: Lab) -> tuple[str, str]:
-        spec = SandboxSpec("uid", "kube-system", "proxy", "lab", "lab", host_network=True)
+        spec = SandboxSpec("lab", "lab", host_network=True)
         pod = await lab.runtime.run_sandbox(spec)
         container = await lab.run(pod, "sleep", "1000")
         _code, out, _err = await lab.output(container, "sh", "-c", "hostname; ip -br -4 address show eth0")
