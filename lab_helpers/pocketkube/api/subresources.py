@@ -53,7 +53,7 @@ def replace_scale(registry: Registry, ctx: RequestContext, resource: Resource, c
         raise StatusError.conflict(resource.name, name)
     obj = copy(current)
     obj.setdefault("spec", {})["replicas"] = replicas
-    return scale_of(registry.replace(ctx, resource, current, obj))
+    return scale_of(registry.replace(ctx, resource, current, obj, subresource="scale"))
 
 
 def bind_pod(registry: Registry, ctx: RequestContext, resource: Resource, current: Obj, binding: Obj) -> Obj:
