@@ -1,6 +1,6 @@
 """`servicelab doctor`: what works on this machine, what would be better, and the one next command for each.
 
-Looks, changes nothing. What the kernel allows is found out by `pocketkube.linux`.
+Looks, changes nothing. What the kernel allows is found out by `pocketkube.host_probe`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Literal
 from .errors import LabError, ToolMissing
 from .kubectl import kubectl_path
 from .paths import state_root
+from .pocketkube.linux import find_program
 
 Verdict = Literal["works", "better", "missing"]
 
@@ -71,11 +72,6 @@ def install_command(program: str) -> str:
     package = PACKAGES.get(program, program)
     found = (command for tool, command in INSTALLERS if shutil.which(tool))
     return next(found, f"install the package {package} with your system's package manager").format(package)
-
-
-def find_program(name: str) -> str | None:
-    """Path of a program, looked for where administrators' programs are too: a user's PATH often lacks /usr/sbin."""
-    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin:/usr/local/sbin")
 
 
 def _python() -> Finding:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from .errors import ToolMissing
@@ -46,3 +48,16 @@ def kubectl_environment(kubeconfig: Path, cache_dir: Path) -> dict[str, str]:
         folder = str(kubectl_path().parent)
         environment["PATH"] = os.pathsep.join(filter(None, [os.environ.get("PATH", ""), folder]))
     return environment
+
+
+def launch_kubectl(*args: str, environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Starts a kubectl whose output, errors among it, is read while it runs. `environment` is added to ours."""
+    return subprocess.Popen(
+        [str(kubectl_path()), *args],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**os.environ, **environment},
+    )

@@ -6,16 +6,14 @@ script; what it prints appears while it runs, and a failing command is shown, no
 
 from __future__ import annotations
 
-import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .clusters.base import RunningCommand
 from .errors import LabError
-from .kubectl import kubectl_path
+from .kubectl import launch_kubectl
 
 if TYPE_CHECKING:
     from .lab import Lab
@@ -59,15 +57,8 @@ def _in_pod(lab: Lab, line: str, script: str) -> RunningCommand:
         raise LabError("Which Pod?", hint="Write its name after the magic: %%pod NAME, or %%pod deploy/NAME.")
     if script.strip() == line:
         words, script = words[:1], shlex.join(words[1:])
-    return subprocess.Popen(
-        [str(kubectl_path()), "exec", *words, "--", "sh", "-c", script],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env={**os.environ, **lab.workspace.environment},
-    )
+    command = [*words, "--", "sh", "-c", script]
+    return launch_kubectl("exec", *command, environment=lab.workspace.environment)
 
 
 def _run(start: Callable[[], RunningCommand]) -> None:

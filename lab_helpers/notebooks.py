@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .clusters import EmbeddedCluster
 from .errors import InvalidInput
-from .paths import chapters_dir
+from .paths import chapters_dir, name_option
 
 DEFAULT_FOLDER = "servicelab-labs"
 
@@ -56,7 +56,7 @@ def open_lab(cluster: EmbeddedCluster, folder: Path | None, jupyter_args: list[s
     copied = copy_chapters(folder)
     print(f"Chapters in {folder}: {len(copied)} files copied." if copied else f"Chapters in {folder}.", flush=True)
     code = _run_jupyter(cluster, folder, jupyter_args)
-    option = "" if cluster.name == "servicelab" else f" --name {cluster.name}"
+    option = name_option(cluster.name)
     print(f"\nThe cluster {cluster.name!r} still runs. End it with: servicelab down{option}")
     return code
 

@@ -25,6 +25,11 @@ def default_name() -> str:
     return os.environ.get("SERVICELAB_NAME") or DEFAULT_NAME
 
 
+def name_option(name: str) -> str:
+    """What a `servicelab` command needs behind it to mean that cluster; nothing for the one it means anyway."""
+    return "" if name == default_name() else f" --name {name}"
+
+
 def check_name(name: str) -> str:
     """`name`, if a cluster can have it: it becomes the node's name, so it must be a DNS label.
 

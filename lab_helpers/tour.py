@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .clusters import CommandResult, EmbeddedCluster
 from .errors import ClusterError
-from .paths import chapters_dir
+from .paths import chapters_dir, name_option
 
 SELECTOR = "name=deployment"
 REQUESTS_DEADLINE = 10.0
@@ -70,7 +70,7 @@ def run_tour(cluster: EmbeddedCluster, svg: Path) -> None:
     _look_inside(tour, address)
     picture = _draw(cluster, svg)
     seconds = time.monotonic() - began
-    option = "" if cluster.name == "servicelab" else f" --name {cluster.name}"
+    option = name_option(cluster.name)
     console.print(f"\n[bold]That was it, in {seconds:.1f} s.[/] The picture of what you built is in {picture}")
     console.print(f"Go on in JupyterLab:        servicelab lab{option}")
     console.print(f"Or by hand:                 servicelab kubectl{option} get all")

@@ -6,9 +6,7 @@ there; its output is read while it runs. So a lesson can delete Pods meanwhile a
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -19,7 +17,7 @@ from statistics import median
 
 from .clusters.base import Cluster, RunningCommand
 from .errors import InvalidInput, NodeShellError
-from .kubectl import kubectl_path
+from .kubectl import launch_kubectl
 from .reader import Reader
 from .report import bars, document
 
@@ -277,15 +275,7 @@ def url_of(cluster: Cluster, to: str, namespace: str) -> str:
 def _launch(cluster: Cluster, argv: list[str], source: str, namespace: str) -> RunningCommand:
     place, _, name = source.partition("/")
     if place == "pod" and name:
-        return subprocess.Popen(
-            [str(kubectl_path()), "-n", namespace, "exec", name, "--", *argv],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env={**os.environ, **cluster.environment},
-        )
+        return launch_kubectl("-n", namespace, "exec", name, "--", *argv, environment=cluster.environment)
     if place == "node" or source == "outside":
         return cluster.launch(argv, place=place, node=name or None)
     raise InvalidInput(f"Requests can't be sent from {source!r}.", hint="Use node, node/NAME, pod/NAME or outside.")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ClusterNotRunning, NodeShellError
 from ..kubectl import kubectl_environment, kubectl_path
-from ..paths import check_name, default_name, state_dir
+from ..paths import check_name, default_name, name_option, state_dir
 from ..pocketkube.config import ClusterConfig
 from . import inspection, lifecycle
 from .base import Capabilities, CommandResult
@@ -56,7 +56,7 @@ class EmbeddedCluster:
         """Raises ClusterNotRunning, with the command that starts it."""
         if self.is_running():
             return
-        option = "" if self.name == default_name() else f" --name {self.name}"
+        option = name_option(self.name)
         resume = " --resume" if self.has_stale_state() else ""
         raise ClusterNotRunning(
             f"The cluster {self.name!r} is not running.", hint=f"Start it with: servicelab up{option}{resume}"

@@ -12,6 +12,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from ..paths import name_option
 from ..pocketkube.config import KUBERNETES_VERSION, ClusterConfig
 from ..pocketkube.state import Lock, StateDir
 
@@ -37,7 +38,7 @@ def status(config: ClusterConfig) -> dict[str, Any]:
     """State (`running`, `starting`, `died`, `absent`) and, while it runs, what is in it."""
     state = StateDir(config.state_dir)
     report: dict[str, Any] = {"name": config.name, "kind": "embedded"}
-    option = "" if config.name == "servicelab" else f" --name {config.name}"
+    option = name_option(config.name)
     if not config.state_dir.is_dir():
         return report | {"state": "absent", "next": f"servicelab up{option}"}
     if not state.is_held(Lock.SUPERVISOR):

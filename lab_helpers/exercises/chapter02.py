@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..pocketkube.objects import Obj, is_deleting, labels_of, matches_labels, name_of
+from ..pocketkube.objects import Obj, is_deleting, name_of
 from . import deployments, looking, services
 from .exercise import Chapter, Exercise, Finding
 from .workspace import Workspace
@@ -167,9 +167,7 @@ def _anchor(workspace: Workspace, service: Obj) -> None:
 
 def _backends(workspace: Workspace, service: Obj) -> list[Obj]:
     """The ready Pods that the Service selects."""
-    selector: dict[str, str] = service["spec"].get("selector") or {}
-    pods = looking.ready(workspace.reader.list("pods"))
-    return [pod for pod in pods if selector and matches_labels(selector, labels_of(pod))]
+    return looking.ready(looking.selected(workspace, service))
 
 
 def _replicas(workspace: Workspace) -> int:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
-from ..pocketkube.objects import Obj, controller_ref_of, is_condition_true, is_deleting, name_of
+from ..pocketkube.objects import (
+    Obj,
+    controller_ref_of,
+    is_condition_true,
+    is_deleting,
+    labels_of,
+    matches_labels,
+    name_of,
+)
 from ..topology import model
+from ..topology.gather import gather
 from ..topology.model import PodState, Topology
-from ..topology.rules import chains_of, rules_of
 from ..traffic import Request
 from .workspace import Workspace
 
@@ -51,20 +58,15 @@ def is_stuck(pods: Iterable[Obj]) -> bool:
     return any(model.status_text(pod) in STUCK for pod in pods)
 
 
-def topology_of(workspace: Workspace, service: str) -> tuple[Topology, bool]:
-    """The topology of a Service with the node's rules, and whether rules could be read."""
-    found = workspace.reader.get("services", service)
-    parts: dict[str, Any] = {
-        "service": found,
-        "slices": workspace.reader.list("endpointslices"),
-        "pods": workspace.reader.list("pods"),
-    }
-    plain = model.build(service, workspace.namespace, **parts)
-    ruleset = workspace.node_rules() if plain.service else None
-    if ruleset is None or plain.service is None:
-        return plain, False
-    rules, chains = rules_of(ruleset, plain.service), chains_of(ruleset, plain.service)
-    return model.build(service, workspace.namespace, **parts, rules=rules, chains=chains), True
+def topology_of(workspace: Workspace, service: str) -> Topology:
+    """The topology of a Service with the node's rules; without `rules_node` if rules could not be read."""
+    return gather(workspace.cluster, service, workspace.namespace, reader=workspace.reader)
+
+
+def selected(workspace: Workspace, service: Obj) -> list[Obj]:
+    """The Pods that a Service selects, ready or not."""
+    selector: dict[str, str] = service["spec"].get("selector") or {}
+    return [pod for pod in workspace.reader.list("pods") if selector and matches_labels(selector, labels_of(pod))]
 
 
 def ready_endpoints(topology: Topology) -> set[str]:

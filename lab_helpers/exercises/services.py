@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..pocketkube.objects import Obj, is_condition_true, labels_of, matches_labels, name_of
+from ..pocketkube.objects import Obj, is_condition_true, labels_of, name_of
 from ..topology.model import nearly_selected
 from . import looking
 from .exercise import Finding
@@ -48,7 +48,7 @@ def has_address(service: Obj, port: int) -> Finding:
 
 def has_backends(workspace: Workspace, service: Obj, deployment: str) -> Finding:
     """Its ready endpoints are Pods of that Deployment, and of nobody else."""
-    topology, _ = looking.topology_of(workspace, name_of(service))
+    topology = looking.topology_of(workspace, name_of(service))
     endpoints, deployed = looking.ready_endpoints(topology), _deployed_addresses(workspace, deployment)
     addresses = {key.rpartition(":")[0] for key in endpoints}
     selected, near = _selected_and_near(workspace, service)
@@ -75,7 +75,8 @@ def has_backends(workspace: Workspace, service: Obj, deployment: str) -> Finding
 
 def has_rules(workspace: Workspace, name: str) -> Finding:
     """The node's rules lead to the ready endpoints; taken on trust where rules can't be read."""
-    topology, read = looking.topology_of(workspace, name)
+    topology = looking.topology_of(workspace, name)
+    read = bool(topology.rules_node)
     wanted, ruled = looking.ready_endpoints(topology), {rule.endpoint for rule in topology.rules if rule.endpoint}
     chains = ", ".join(chain for _, chain in topology.chains) or "no chain"
     return Finding(
@@ -115,11 +116,12 @@ def answers(workspace: Workspace, service: Obj, port: int, *, points: int) -> Fi
 
 def _selected_and_near(workspace: Workspace, service: Obj) -> tuple[list[Obj], str]:
     """The selected Pods, and what keeps others from being selected where that looks like a slip."""
+    selected = looking.selected(workspace, service)
+    if selected:
+        return selected, ""
     selector: dict[str, str] = service["spec"].get("selector") or {}
-    pods = workspace.reader.list("pods")
-    selected = [pod for pod in pods if selector and matches_labels(selector, labels_of(pod))]
-    reasons = (nearly_selected(selector, labels_of(pod)) for pod in pods if pod not in selected)
-    return selected, next((reason for reason in reasons if reason), "") if not selected else ""
+    reasons = (nearly_selected(selector, labels_of(pod)) for pod in workspace.reader.list("pods"))
+    return [], next((reason for reason in reasons if reason), "")
 
 
 def _deployed_addresses(workspace: Workspace, name: str) -> set[str]:

@@ -17,9 +17,7 @@ import yaml
 
 from .. import traffic
 from ..clusters.base import Cluster
-from ..errors import ClusterError, ExerciseError, NodeShellError
-from ..iptables.model import Ruleset
-from ..iptables.parser import parse
+from ..errors import ClusterError, ExerciseError
 from ..reader import Reader
 from ..traffic import Request
 
@@ -95,15 +93,6 @@ class Workspace:
     def request(self, url: str, *, n: int = 1, timeout: float = 2.0) -> list[Request]:
         """Sends requests from the node and gives what became of each."""
         return traffic.send(self.cluster, url, source="node", n=n, timeout=timeout).requests
-
-    def node_rules(self) -> Ruleset | None:
-        """The iptables rules of the node, or None where kube-proxy does not use iptables."""
-        if self.cluster.capabilities.proxy_mode != "iptables":
-            return None
-        try:
-            return parse(self.cluster.iptables_save())
-        except NodeShellError:
-            return None
 
     def _write_kubeconfig(self) -> None:
         flat = self.cluster.kubectl("config", "view", "--minify", "--flatten", "--raw", "-o", "yaml")
