@@ -37,12 +37,10 @@ COMMIT
 class Probe:
     """What was found. `reason` and `next_step` are empty when the kernel engine works."""
 
-    user_namespaces: bool
     reason: str = ""
     next_step: str = ""
     iptables: str | None = None
     """Path of an iptables-restore that works in a network namespace of one's own."""
-    ip: str | None = None
 
     @property
     def usable(self) -> bool:
@@ -52,25 +50,22 @@ class Probe:
 
 def probe() -> Probe:
     """Tries namespaces, mounts and iptables as `sandbox.enter` and the kernel engine use them."""
-    ip = linux.find_program("ip")
     if not sys.platform.startswith("linux"):
-        return Probe(False, f"the kernel engine needs Linux, this is {sys.platform}", ip=ip)
+        return Probe(f"the kernel engine needs Linux, this is {sys.platform}")
     if _kernel_version() < OLDEST_KERNEL:
         wanted = ".".join(map(str, OLDEST_KERNEL))
         reason = f"Linux {wanted} or newer is needed, this is {os.uname().release}"
-        return Probe(False, reason, "Update the kernel.", ip=ip)
+        return Probe(reason, "Update the kernel.")
     found = _in_child()
     if "failed" in found:
         step = found["failed"] if found["user_namespace"] else "user"
         reason, next_step = _explain(step, found["errno"], found["text"])
-        return Probe(bool(found["user_namespace"]), reason, next_step, ip=ip)
+        return Probe(reason, next_step)
     if "iptables" in found:
-        return Probe(bool(found["user_namespace"]), iptables=found["iptables"], ip=ip)
+        return Probe(iptables=found["iptables"])
     if not found["tried"]:
-        return Probe(
-            True, "iptables is not installed", "Install it; servicelab doctor names the command for this system.", ip=ip
-        )
-    return Probe(True, f"iptables can't make rules in a namespace: {found['text']}", "Try: servicelab doctor", ip=ip)
+        return Probe("iptables is not installed", "Install it; servicelab doctor names the command for this system.")
+    return Probe(f"iptables can't make rules in a namespace: {found['text']}", "Try: servicelab doctor")
 
 
 def require_kernel_engine() -> Probe:

@@ -18,7 +18,7 @@ from ..objects import Obj, name_of
 from ..upgrade import Connection, Upgraded, splice, switching_protocols
 from .container_record import ContainerRecord, containers_of
 from .kubelet import Kubelet
-from .logs import InvalidLogOptions, LogOptions, LogReader, follow
+from .logs import InvalidLogOptions, LogOptions, LogReader, follow, log_path
 from .pod_worker import PodWorker
 from .runtime import Process, Runtime
 from .streams.channels import StreamOptions, open_channels
@@ -140,7 +140,7 @@ class KubeletServer:
             options = LogOptions.from_query(request.query, self._clock.now())
         except InvalidLogOptions as error:
             raise web.HTTPBadRequest(text=str(error)) from error
-        path = _log_path(kubelet.log_dir(worker), name_of(worker.pod), record, previous=options.previous)
+        path = _log_of(kubelet.log_dir(worker), name_of(worker.pod), record, previous=options.previous)
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         reader = LogReader(path, options)
         await response.prepare(request)
@@ -180,7 +180,7 @@ class KubeletServer:
         return kubelet, worker, record
 
 
-def _log_path(folder: Path, pod_name: str, record: ContainerRecord, *, previous: bool) -> Path:
+def _log_of(folder: Path, pod_name: str, record: ContainerRecord, *, previous: bool) -> Path:
     """The log of a container's current or last run. Models kubelet_pods.go validateContainerLogStatus."""
     waiting: Obj | None = record.state.get("waiting")
     last = record.last_state.get("terminated")
@@ -190,7 +190,7 @@ def _log_path(folder: Path, pod_name: str, record: ContainerRecord, *, previous:
                 text=f'previous terminated container "{record.name}" in pod "{pod_name}" not found'
             )
         run = record.restart_count if waiting is not None else record.restart_count - 1
-        return folder / record.name / f"{run}.log"
+        return log_path(folder, record.name, run)
     if last is None and (waiting is not None or not record.state):
         reason = (waiting or {}).get("reason", "ContainerCreating")
         why = {
@@ -198,7 +198,7 @@ def _log_path(folder: Path, pod_name: str, record: ContainerRecord, *, previous:
             "ImagePullBackOff": "trying and failing to pull image",
         }.get(reason, reason)
         raise web.HTTPBadRequest(text=f'container "{record.name}" in pod "{pod_name}" is waiting to start: {why}')
-    return folder / record.name / f"{record.restart_count}.log"
+    return log_path(folder, record.name, record.restart_count)
 
 
 def _without_foreign_owners(command: list[str]) -> list[str]:

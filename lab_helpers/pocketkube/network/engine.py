@@ -9,6 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+INVALID_DROPPED_COUNTER = "ct_state_invalid_dropped_pkts"
+LOCALHOST_NODE_PORTS_COUNTER = "localhost_nps_accepted_pkts"
+NFACCT_COUNTERS = frozenset({INVALID_DROPPED_COUNTER, LOCALHOST_NODE_PORTS_COUNTER})
+"""The nfacct objects that kube-proxy's rules count with, where they exist."""
+
 
 class Engine(Protocol):
     """The network of all nodes of one cluster, and the machine outside it."""

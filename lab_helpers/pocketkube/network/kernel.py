@@ -22,7 +22,7 @@ from .. import linux
 from ..config import ClusterConfig
 from ..kubelet.template import SpawnError, Template
 from ..linux import Namespace
-from .engine import EngineError
+from .engine import NFACCT_COUNTERS, EngineError
 from .ipam import PodAddresses
 from .netlink import LOOPBACK, Netlink
 
@@ -30,9 +30,6 @@ OUTSIDE = "outside"
 LINK_LOCAL_GATEWAY = "169.254.1.1"
 RESTORE_WAIT = ("-w", "5")
 """As kube-proxy calls iptables-restore."""
-
-ACCOUNTING = ("ct_state_invalid_dropped_pkts", "localhost_nps_accepted_pkts")
-"""Counters that kube-proxy's rules use where they exist."""
 
 _COMMON_SETTINGS = {
     "ipv6/conf/default/disable_ipv6": "1",  # The cluster is IPv4 only; lo keeps ::1.
@@ -97,7 +94,7 @@ class KernelEngine:
         self._nodes: dict[str, _Node] = {}
         self._links = 0
         self.nfacct: frozenset[str] = frozenset()
-        """The counters of `ACCOUNTING` that rules can use here."""
+        """The counters of `NFACCT_COUNTERS` that rules can use here."""
         self.outside = self._make_outside()
 
     @classmethod
@@ -259,16 +256,16 @@ class KernelEngine:
         try:
             for node in self._nodes.values():
                 with self._inside(node.machine.network):
-                    for name in ACCOUNTING:
+                    for name in NFACCT_COUNTERS:
                         node.netlink.add_accounting(name)
         except OSError:
             return
-        rules = "".join(f"-A POCKETKUBE-PROBE -m nfacct --nfacct-name {name} -j RETURN\n" for name in ACCOUNTING)
+        rules = "".join(f"-A POCKETKUBE-PROBE -m nfacct --nfacct-name {name} -j RETURN\n" for name in NFACCT_COUNTERS)
         first = next(iter(self._nodes))
         with contextlib.suppress(EngineError):
             await self.restore(first, f"*filter\n:POCKETKUBE-PROBE - [0:0]\n{rules}COMMIT\n")
             await self.restore(first, "*filter\n:POCKETKUBE-PROBE - [0:0]\n-X POCKETKUBE-PROBE\nCOMMIT\n")
-            self.nfacct = frozenset(ACCOUNTING)
+            self.nfacct = NFACCT_COUNTERS
 
     @contextlib.contextmanager
     def _inside(self, network: int) -> Iterator[None]:

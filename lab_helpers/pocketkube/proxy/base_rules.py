@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ...iptables import Condition, Match, Option, Rule, Ruleset, Target, canonical_rule
+from ..network.engine import INVALID_DROPPED_COUNTER
 from .naming import is_service_chain
-from .options import INVALID_DROPPED_COUNTER, NodeInfo, ProxyOptions
+from .options import NodeInfo, ProxyOptions
 from .service_rules import EXTERNAL_SERVICES, MARK_MASQ, NODE_PORTS, PROXY_FIREWALL, SERVICES, comment
 
 FIREWALL = "KUBE-FIREWALL"

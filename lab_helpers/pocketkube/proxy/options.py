@@ -5,9 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-INVALID_DROPPED_COUNTER = "ct_state_invalid_dropped_pkts"
-LOCALHOST_NODE_PORTS_COUNTER = "localhost_nps_accepted_pkts"
-NFACCT_COUNTERS = frozenset({INVALID_DROPPED_COUNTER, LOCALHOST_NODE_PORTS_COUNTER})
+from ..network.engine import NFACCT_COUNTERS
 
 
 @dataclass(frozen=True)

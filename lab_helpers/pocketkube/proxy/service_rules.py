@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from ...iptables import Condition, Match, Option, Rule, Target
+from ..network.engine import LOCALHOST_NODE_PORTS_COUNTER
 from .endpoints import Categories, Endpoint, categorize
 from .naming import endpoint_chain
-from .options import LOCALHOST_NODE_PORTS_COUNTER, NodeInfo, ProxyOptions
+from .options import NodeInfo, ProxyOptions
 from .services import ServicePort
 
 SERVICES = "KUBE-SERVICES"
