@@ -6,13 +6,12 @@ Models apiserver pkg/registry/rest/delete.go, generic/registry/store.go and core
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
+from ..clock import format_rfc3339, parse_rfc3339
 from ..objects import Obj, copy, name_of, uid_of
 from ..resources.metadata import FOREGROUND, ORPHAN
 from ..resources.namespace import PROTECTED
 from ..resources.table import Resource
-from .registry import Registry, qualified_kind, timestamp
+from .registry import Registry, qualified_kind
 from .request import DeleteOptions, RequestContext
 from .status import StatusError, success
 
@@ -82,7 +81,7 @@ def _marks(registry: Registry, resource: Resource, current: Obj, options: Delete
     if grace is None and not finalizers:
         return changes
     seconds = grace or 0
-    changes["deletionTimestamp"] = timestamp(registry.moment() + timedelta(seconds=seconds))
+    changes["deletionTimestamp"] = format_rfc3339(registry.seconds() + seconds)
     changes["deletionGracePeriodSeconds"] = seconds
     if meta.get("generation"):
         changes["generation"] = meta["generation"] + 1
@@ -93,9 +92,8 @@ def _shortened(meta: Obj, grace: int | None) -> Obj:
     running = meta.get("deletionGracePeriodSeconds")
     if grace is None or not running or grace >= running:
         return {}
-    due = datetime.strptime(meta["deletionTimestamp"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    moved = due - timedelta(seconds=running - grace)
-    return {"deletionTimestamp": timestamp(moved), "deletionGracePeriodSeconds": grace}
+    due = parse_rfc3339(meta["deletionTimestamp"]) - (running - grace)
+    return {"deletionTimestamp": format_rfc3339(due), "deletionGracePeriodSeconds": grace}
 
 
 def _finalizers(registry: Registry, resource: Resource, meta: Obj, options: DeleteOptions) -> list[str]:

@@ -13,6 +13,7 @@ from datetime import datetime
 from random import Random
 
 from ...errors import LabError
+from ..clock import format_rfc3339
 from ..config import ClusterConfig
 from ..objects import Obj, copy, name_of, namespace_of
 from ..resources import event
@@ -35,11 +36,6 @@ _METADATA_ORDER = (
     "name", "generateName", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp",
     "deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations", "ownerReferences", "finalizers",
 )  # fmt: skip
-
-
-def timestamp(moment: datetime) -> str:
-    """metav1.Time: RFC 3339 with whole seconds."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Registry:
@@ -79,11 +75,11 @@ class Registry:
 
     def now(self) -> str:
         """The time as metadata has it."""
-        return timestamp(self._clock())
+        return format_rfc3339(self.seconds())
 
-    def moment(self) -> datetime:
-        """The time."""
-        return self._clock()
+    def seconds(self) -> float:
+        """The time, in seconds since the epoch."""
+        return self._clock().timestamp()
 
     # --- creating ---
 
