@@ -121,7 +121,8 @@ def paths() -> list[str]:
     """Every path below `/` that can be read."""
     served = [f"/apis/{group}/{version}" for group in _groups() for version in _versions(group) if group]
     groups = [f"/apis/{group}" for group in _groups() if group]
-    fixed = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]
+    fixed = ["/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics"]
+    fixed += ["/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"]
     return sorted({*fixed, *groups, *served})
 
 

@@ -9,9 +9,12 @@ from .answers import respond
 from .descriptions import described_document
 from .discovery import Document
 from .negotiate import encode
+from .tokens import TokenAuthority
 
 
-async def find_document(request: web.BaseRequest, parts: list[str], address: str) -> Document | None:
+async def find_document(
+    request: web.BaseRequest, parts: list[str], address: str, tokens: TokenAuthority
+) -> Document | None:
     """The document at a path; None if there is none. `address` is where the server is reached from inside."""
     accept = request.headers.get("Accept", "")
     match parts:
@@ -27,6 +30,10 @@ async def find_document(request: web.BaseRequest, parts: list[str], address: str
             return discovery.group_document(group)
         case ["apis", group, version]:
             return discovery.resources_document(group, version)
+        case [".well-known", "openid-configuration"]:
+            return Document(encode(tokens.configuration(address)))
+        case ["openid", "v1", "jwks"]:
+            return Document(encode(tokens.keys()), "application/jwk-set+json")
         case ["version"]:
             return discovery.version_document()
         case ["openapi", "v3"]:

@@ -14,7 +14,8 @@ from aiohttp import web
 
 from ..objects import Obj
 from .answers import Answer, answer_list, answer_object
-from .auth import Attributes, TokenAuthority, User, authorize
+from .auth import Attributes, User, authorize
+from .authentication import Authenticator
 from .decoding import decode_object, decode_patch, decode_plain
 from .intake import read_body
 from .kubelet_proxy import STREAMS, KubeletProxy
@@ -61,12 +62,12 @@ class Handlers:
     """Answers requests on resources."""
 
     def __init__(
-        self, operations: Operations, watches: WatchStreams, kubelets: KubeletProxy, tokens: TokenAuthority
+        self, operations: Operations, watches: WatchStreams, kubelets: KubeletProxy, authenticator: Authenticator
     ) -> None:
         self._operations = operations
         self._watches = watches
         self._kubelets = kubelets
-        self._tokens = tokens
+        self._authenticator = authenticator
         self._random = Random()
         self._handlers: dict[str, Handler] = {
             "get": self._get,
@@ -127,7 +128,7 @@ class Handlers:
 
     def _create_token(self, route: Route, body: Obj) -> Written:
         account = self._operations.get(route.resource, route.namespace, route.name)
-        return Written(self._tokens.issue(account, body), 201)
+        return Written(self._authenticator.request_token(account, body), 201)
 
     async def _update(self, call: Call) -> web.StreamResponse:
         representation = negotiate(call.accept)

@@ -141,9 +141,8 @@ def _unverified() -> ssl.SSLContext:
 
 def _request_head(request: web.BaseRequest, target: str, prefix: str, path: str) -> bytes:
     lines = [f"{request.method} {target} HTTP/1.1"]
-    decoded = request.body_exists and "Content-Encoding" in request.headers
     for name, value in request.headers.items():
-        if name.lower() not in _OURS and not (decoded and name.lower() == "content-encoding"):
+        if name.lower() not in _OURS:
             lines.append(f"{name}: {value}")
     forwarded = posixpath.join(prefix, path.lstrip("/"))
     lines += [f"X-Forwarded-For: {request.remote or '127.0.0.1'}", f"X-Forwarded-Uri: {forwarded}"]
@@ -159,8 +158,7 @@ def _request_head(request: web.BaseRequest, target: str, prefix: str, path: str)
 
 
 def _is_chunked(request: web.BaseRequest) -> bool:
-    """aiohttp has unpacked a compressed body, whose length is not known any more."""
-    return request.body_exists and (request.content_length is None or "Content-Encoding" in request.headers)
+    return request.body_exists and request.content_length is None
 
 
 async def _send_body(request: web.BaseRequest, writer: asyncio.StreamWriter) -> None:

@@ -5,15 +5,17 @@ The policy itself is in `auth.py`. Models apiserver pkg/registry/authorization a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from ..objects import Obj
-from .auth import Attributes, User, is_allowed
+from .auth import DISCOVERY_PATHS, Attributes, User, is_allowed
 from .fields import Gvk
+from .status import Cause, StatusError, invalid_value
 
-TokenReader = Callable[[str], User | None]
+TokenReader = Callable[[str, Sequence[str]], tuple[User, list[str]] | None]
+"""Whose token it is, and for which of these audiences."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,24 @@ def _self_access(user: User, spec: Obj, _read_token: TokenReader) -> Obj:
 
 
 def _subject_access(_user: User, spec: Obj, _read_token: TokenReader) -> Obj:
+    if not spec.get("user") and not spec.get("groups"):
+        why = "at least one of user or group must be specified"
+        raise _invalid("SubjectAccessReview", invalid_value("spec.user", "", why))
     return _access_status(User(spec.get("user") or "", tuple(spec.get("groups") or ())), spec)
 
 
 def _access_status(user: User, spec: Obj) -> Obj:
+    """Models pkg/apis/authorization/validation (v1.36)."""
+    named, unnamed = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if named is not None and unnamed is not None:
+        why = "cannot be specified in combination with resourceAttributes"
+        raise _invalid("SubjectAccessReview", invalid_value("spec.nonResourceAttributes", unnamed, why))
+    if named is None and unnamed is None:
+        why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        raise _invalid("SubjectAccessReview", invalid_value("spec.resourceAttributes", None, why))
     allowed = is_allowed(user, _attributes(spec))
-    why = {"reason": "the lab's administrator may do everything"} if allowed and user.is_master else {}
-    return {"allowed": allowed, **why}
+    reason = {"reason": "the lab's administrator may do everything"} if allowed and user.is_master else {}
+    return {"allowed": allowed, **reason}
 
 
 def _attributes(spec: Obj) -> Attributes:
@@ -76,17 +89,30 @@ def _attributes(spec: Obj) -> Attributes:
     )
 
 
-def _self_rules(user: User, _spec: Obj, _read_token: TokenReader) -> Obj:
+def _invalid(kind: str, cause: Cause) -> StatusError:
+    return StatusError.invalid(f"{kind}.{_ACCESS}", "", [cause])
+
+
+def _self_rules(user: User, spec: Obj, _read_token: TokenReader) -> Obj:
+    if not spec.get("namespace"):
+        raise StatusError.bad_request("no namespace on request")
     if user.is_master:
         resource_rules = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
         path_rules = [{"verbs": ["*"], "nonResourceURLs": ["*"]}]
     else:
-        groups = ["authentication.k8s.io", "authorization.k8s.io"]
-        reviews = [review.plural for review in REVIEWS.values() if review.plural.startswith("self")]
-        resource_rules = [{"verbs": ["create"], "apiGroups": groups, "resources": reviews}]
-        paths = ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi/*", "/readyz", "/version"]
-        path_rules = [{"verbs": ["get"], "nonResourceURLs": paths}]
+        resource_rules = [
+            {"verbs": ["create"], "apiGroups": [review.group], "resources": [review.plural]}
+            for review in REVIEWS.values()
+            if review.plural.startswith("self")
+        ]
+        open_paths = sorted({text for path in DISCOVERY_PATHS for text in _with_below(path)})
+        path_rules = [{"verbs": ["get"], "nonResourceURLs": open_paths}]
     return {"resourceRules": resource_rules, "nonResourceRules": path_rules, "incomplete": False}
+
+
+def _with_below(path: str) -> tuple[str, ...]:
+    """A path, and what is below it where there is anything."""
+    return (path, f"{path}/*") if path in ("/api", "/apis", "/openapi") else (path,)
 
 
 def _self_identity(user: User, _spec: Obj, _read_token: TokenReader) -> Obj:
@@ -94,14 +120,18 @@ def _self_identity(user: User, _spec: Obj, _read_token: TokenReader) -> Obj:
 
 
 def _token_identity(_user: User, spec: Obj, read_token: TokenReader) -> Obj:
-    found = read_token(spec.get("token") or "")
+    if not spec.get("token"):
+        raise StatusError.bad_request("token is required for TokenReview in authentication")
+    found = read_token(spec["token"], spec.get("audiences") or ())
     if found is None:
-        return {"error": "invalid bearer token"}
-    return {"authenticated": True, "user": _user_info(found)}
+        return {"user": {}, "error": "[invalid bearer token]"}
+    user, audiences = found
+    return {"authenticated": True, "user": _user_info(user), "audiences": audiences}
 
 
 def _user_info(user: User) -> Obj:
-    return {"username": user.name, "groups": list(user.groups), **({"extra": user.extra} if user.extra else {})}
+    known = {"username": user.name, "uid": user.uid, "groups": list(user.groups), "extra": user.extra}
+    return {key: value for key, value in known.items() if value}
 
 
 _ACCESS, _IDENTITY = "authorization.k8s.io", "authentication.k8s.io"

@@ -19,21 +19,10 @@ from typing import Any
 from aiohttp import web
 
 from ..config import ClusterConfig
-from ..objects import Obj
 from ..pki import Pki
-from ..resources.table import RESOURCES
 from .answers import Answer, answer_error, answer_object, respond
-from .auth import (
-    ANONYMOUS,
-    TRUSTED,
-    Attributes,
-    TokenAuthority,
-    User,
-    authorize,
-    impersonated_user,
-    service_account_user,
-    user_of_certificate,
-)
+from .auth import Attributes, User, authorize
+from .authentication import Authenticator
 from .decoding import decode_plain
 from .documents import find_document, serve_document
 from .handlers import Call, Handlers
@@ -44,10 +33,11 @@ from .operations import Operations
 from .reviews import REVIEWS, Review
 from .routes import Router
 from .status import StatusError
+from .tokens import TokenAuthority
 from .watch_stream import WatchStreams
 
 _GRACE_SECONDS = 1.0
-_CLOSING = (401, 408, 413)
+_CLOSING = (401, 403, 408, 413)
 """Answers after which nothing more is expected of a client."""
 
 _HEALTH_CHECKS = ("healthz", "livez", "readyz")
@@ -64,9 +54,10 @@ class ApiServer:
         self._tokens = TokenAuthority(
             pki.service_account_key, f"https://kubernetes.default.svc.{config.cluster_domain}"
         )
+        self._authenticator = Authenticator(operations, self._tokens)
         self._watches = WatchStreams()
         self._kubelets = KubeletProxy(config.kubelet_socket)
-        self._handlers = Handlers(operations, self._watches, self._kubelets, self._tokens)
+        self._handlers = Handlers(operations, self._watches, self._kubelets, self._authenticator)
         self._router = Router()
         self._listeners: list[asyncio.Server] = []
         self._server: web.Server | None = None
@@ -85,6 +76,7 @@ class ApiServer:
             access_log=None,
             logger=malformed,
             auto_decompress=False,
+            lingering_time=_GRACE_SECONDS,
             max_line_size=LONGEST_LINE,
             max_field_size=LONGEST_LINE,
         )
@@ -139,7 +131,7 @@ class ApiServer:
             return answer_error(StatusError.internal(f"{type(error).__name__}: {error}"), "")
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
-        user = self._authenticate(request)
+        user = self._authenticator.user_of_request(request)
         parts = [part for part in request.path.split("/") if part]
         root = parts[0] if parts else ""
         if (root == "api" and len(parts) > 2) or (root == "apis" and len(parts) > 3):
@@ -150,7 +142,7 @@ class ApiServer:
             raise StatusError.method_not_allowed()
         if root in _HEALTH_CHECKS and len(parts) <= 2:
             return self._health(request, root, parts[1:])
-        document = await find_document(request, parts, self._address)
+        document = await find_document(request, parts, self._address, self._tokens)
         return _not_found() if document is None else serve_document(request, document)
 
     async def _serve_resource(
@@ -173,58 +165,8 @@ class ApiServer:
         if request.method != "POST":
             raise StatusError.method_not_allowed()
         asked = decode_plain(await read_body(request), request.headers.get("Content-Type", ""), review.gvk)
-        reply = review.reply(user, asked, self._user_of_token)
+        reply = review.reply(user, asked, self._authenticator.user_of_token)
         return answer_object(_Plain(request), Answer(reply, 201), Representation())
-
-    # --- who is asking ---
-
-    def _authenticate(self, request: web.BaseRequest) -> User:
-        transport = request.transport
-        if transport is None:
-            raise ConnectionResetError("the client has gone")
-        if transport.get_extra_info("sslcontext") is None:
-            return TRUSTED
-        user = self._identify(request, transport.get_extra_info("peercert"))
-        impersonated = request.headers.get("Impersonate-User")
-        if impersonated and user.is_master:
-            return impersonated_user(impersonated, request.headers.getall("Impersonate-Group", []))
-        return user
-
-    def _identify(self, request: web.BaseRequest, certificate: dict[str, Any] | None) -> User:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if certificate:
-            return user_of_certificate(certificate)
-        if scheme.lower() != "bearer":
-            return ANONYMOUS
-        user = self._user_of_token(token.strip())
-        if user is None:
-            raise StatusError.unauthorized()
-        return user
-
-    def _user_of_token(self, token: str) -> User | None:
-        """Whose token it is, if its account (and the Pod it is bound to) are still there."""
-        claims = self._tokens.verify(token)
-        if claims is None:
-            return None
-        account = self._lookup("serviceaccounts", claims.namespace, claims.service_account)
-        if account is None or account["metadata"]["uid"] != claims.service_account_uid:
-            return None
-        extra: dict[str, list[str]] = {}
-        if claims.bound is not None and claims.bound["kind"] == "pod":
-            pod = self._lookup("pods", claims.namespace, claims.bound["name"])
-            if pod is None or pod["metadata"]["uid"] != claims.bound["uid"]:
-                return None
-            prefix = "authentication.kubernetes.io"
-            extra = {f"{prefix}/pod-name": [claims.bound["name"]], f"{prefix}/pod-uid": [claims.bound["uid"]]}
-        return service_account_user(claims.namespace, claims.service_account, extra)
-
-    def _lookup(self, resource: str, namespace: str, name: str) -> Obj | None:
-        try:
-            return self._operations.get(RESOURCES[resource], namespace, name)
-        except StatusError as error:
-            if error.code != 404:
-                raise
-            return None
 
     def _health(self, request: web.BaseRequest, root: str, name: list[str]) -> web.StreamResponse:
         """`ok`, or what is not."""

@@ -1,0 +1,110 @@
+"""Service account tokens and the questions about users, over HTTPS."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from api_serving import Reply, Served, run
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+
+def test_a_token_is_bound_to_what_is_there() -> None:
+    async def scenario(served: Served) -> None:
+        root = "/api/v1/namespaces/default"
+        await served.post(f"{root}/serviceaccounts", {"metadata": {"name": "bob"}})
+        spec = {"serviceAccountName": "bob", "containers": [{"name": "c", "image": "httpd"}]}
+        pod = (await served.post(f"{root}/pods", {"metadata": {"name": "p"}, "spec": spec})).json
+        uid = pod["metadata"]["uid"]
+
+        async def ask(**reference: str) -> Reply:
+            reference = {"apiVersion": "v1", "kind": "Pod", "name": "p", **reference}
+            return await served.post(f"{root}/serviceaccounts/bob/token", {"spec": {"boundObjectRef": reference}})
+
+        for reference, code, message in (
+            ({"name": "nosuch"}, 404, 'pods "nosuch" not found'),
+            ({"kind": "Secret"}, 404, 'secrets "p" not found'),
+            ({"kind": "Service"}, 400, "cannot bind token to object of type /v1, Kind=Service"),
+            ({"uid": "other"}, 409, "the UID in the bound object reference (other) does not match the UID in record"),
+        ):
+            refused = await ask(**reference)
+            assert refused.status == code and message in refused.message
+        token = (await ask()).json["status"]["token"]
+        review = {"spec": {"token": token}}
+        answer = (await served.post("/apis/authentication.k8s.io/v1/tokenreviews", review)).json["status"]
+        extra = answer["user"]["extra"]
+        assert answer["authenticated"] and answer["user"]["uid"]
+        assert answer["audiences"] == ["https://kubernetes.default.svc.cluster.local"]
+        assert extra["authentication.kubernetes.io/pod-uid"] == [uid]
+        assert extra["authentication.kubernetes.io/credential-id"][0].startswith("JTI=")
+        await served.request("DELETE", f"{root}/pods/p?gracePeriodSeconds=0")
+        answer = (await served.post("/apis/authentication.k8s.io/v1/tokenreviews", review)).json["status"]
+        assert answer == {"user": {}, "error": "[invalid bearer token]"}
+
+    run(scenario)
+
+
+def test_a_token_is_reviewed_for_its_audiences() -> None:
+    async def scenario(served: Served) -> None:
+        path = "/api/v1/namespaces/default/serviceaccounts"
+        await served.post(path, {"metadata": {"name": "bob"}})
+        asked = {"spec": {"audiences": ["vault", "db"]}}
+        token = (await served.post(f"{path}/bob/token", asked)).json["status"]["token"]
+
+        async def review(**spec: Any) -> Any:
+            body = {"spec": {"token": token, **spec}}
+            return (await served.post("/apis/authentication.k8s.io/v1/tokenreviews", body)).json["status"]
+
+        assert (await review(audiences=["db", "other"]))["audiences"] == ["db"]
+        assert "authenticated" not in await review()
+        assert "authenticated" not in await review(audiences=["other"])
+        missing = await served.post("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {}})
+        assert (missing.status, missing.message) == (400, "token is required for TokenReview in authentication")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("plural", "spec", "message"),
+    [
+        ("subjectaccessreviews", {"resourceAttributes": {}}, "at least one of user or group must be specified"),
+        ("selfsubjectaccessreviews", {}, "exactly one of nonResourceAttributes or resourceAttributes"),
+        (
+            "selfsubjectaccessreviews",
+            {"resourceAttributes": {}, "nonResourceAttributes": {"path": "/"}},
+            "cannot be specified in combination with resourceAttributes",
+        ),
+        ("selfsubjectrulesreviews", {}, "no namespace on request"),
+    ],
+)
+def test_questions_must_be_clear(plural: str, spec: Any, message: str) -> None:
+    async def scenario(served: Served) -> None:
+        refused = await served.post(f"/apis/authorization.k8s.io/v1/{plural}", {"spec": spec})
+        assert refused.status in (400, 422) and message in refused.message
+
+    run(scenario)
+
+
+def test_tokens_can_be_verified_by_others() -> None:
+    async def scenario(served: Served) -> None:
+        configuration = (await served.get("/.well-known/openid-configuration")).json
+        assert configuration["issuer"] == "https://kubernetes.default.svc.cluster.local"
+        assert configuration["jwks_uri"].endswith("/openid/v1/jwks")
+        reply = await served.get("/openid/v1/jwks")
+        assert reply.headers["Content-Type"] == "application/jwk-set+json"
+        key = reply.json["keys"][0]
+        path = "/api/v1/namespaces/default/serviceaccounts"
+        await served.post(path, {"metadata": {"name": "bob"}})
+        token = (await served.post(f"{path}/bob/token", {})).json["status"]["token"]
+        head, payload, signature = (base64.urlsafe_b64decode(part + "==") for part in token.split("."))
+        assert json.loads(head) == {"alg": "ES256", "kid": key["kid"]}
+        x, y = (int.from_bytes(base64.urlsafe_b64decode(key[name] + "==")) for name in "xy")
+        public = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+        encoded = encode_dss_signature(int.from_bytes(signature[:32]), int.from_bytes(signature[32:]))
+        public.verify(encoded, token.rpartition(".")[0].encode(), ec.ECDSA(hashes.SHA256()))
+
+    run(scenario)
