@@ -12,6 +12,7 @@ from ..informer import Controller, SharedInformers
 from ..pki import Pki
 from ..scheduler import NAME as SCHEDULER
 from ..scheduler import Scheduler
+from .daemonset import DaemonSetController
 from .deployment import DeploymentController
 from .endpoints import EndpointsController
 from .endpointslice import EndpointSliceController
@@ -27,6 +28,7 @@ from .pod_gc import PodGarbageCollector
 from .replicaset import ReplicaSetController
 from .replicationcontroller import ReplicationControllerController
 from .serviceaccount import RootCAPublisher, ServiceAccountController
+from .statefulset import StatefulSetController
 
 
 def new_controllers(
@@ -45,6 +47,8 @@ def new_controllers(
         ReplicaSetController(client, informers, recorder("replicaset-controller"), clock),
         ReplicationControllerController(client, informers, recorder("replication-controller"), clock),
         DeploymentController(client, informers, recorder("deployment-controller"), clock),
+        StatefulSetController(client, informers, recorder("statefulset-controller"), clock),
+        DaemonSetController(client, informers, recorder("daemonset-controller"), clock),
         NodeLifecycleController(client, informers, recorder("node-controller"), clock),
         PodGarbageCollector(client, informers, clock),
         LoadBalancerController(client, informers, recorder("service-controller"), config.node_cidr, clock),

@@ -1,0 +1,256 @@
+"""The StatefulSet controller: Pods with names that stay, made and ended in order.
+
+    first    every ordinal has its Pod; each waits until those before it serve (unless the policy is Parallel)
+    then     Pods beyond the wanted number are ended, the highest ordinal first
+    last     Pods of an old revision are ended, the highest first, to be made anew by the first step
+
+Models pkg/controller/statefulset/stateful_set_control.go (v1.36), without the claims for persistent volumes.
+"""
+
+from __future__ import annotations
+
+from ..api.selectors import LabelSelector, compile_label_selector
+from ..api.status import StatusError
+from ..client import Client, EventType
+from ..clock import Clock
+from ..informer import Controller, SharedInformers
+from ..objects import (
+    Obj,
+    controller_ref_of,
+    copy,
+    is_deleting,
+    labels_of,
+    name_of,
+    namespace_of,
+    uid_of,
+)
+from .adoption import Claims
+from .events import EventRecorder
+from .history import RESOURCE as REVISIONS
+from .history import REVISION_HASH, RevisionHistory
+from .pods import is_finished, seconds_until_available
+from .stateful_pods import (
+    identity,
+    is_healthy,
+    is_of_revision,
+    is_parallel,
+    is_rolling,
+    is_serving,
+    max_unavailable,
+    new_pod,
+    ordinal_of,
+    ordinals,
+    parent_and_ordinal,
+    partition,
+)
+
+_RESOURCE = "statefulsets.apps"
+_KIND = "StatefulSet"
+_HASH_LABEL = "controller.kubernetes.io/hash"
+
+
+class StatefulSetController(Controller):
+    """Keeps StatefulSets. A key is a set's."""
+
+    name = "statefulset"
+
+    def __init__(self, client: Client, informers: SharedInformers, recorder: EventRecorder, clock: Clock) -> None:
+        super().__init__(clock)
+        self._client = client
+        self._recorder = recorder
+        self._sets = informers.get(_RESOURCE)
+        self._pods = informers.get("pods")
+        self._history = RevisionHistory(client, informers.get(REVISIONS), _RESOURCE, _HASH_LABEL)
+        self._sets.add_handler(self._on_set)
+        self._pods.add_handler(self._on_pod)
+
+    async def reconcile(self, key: str) -> None:
+        """Takes one step, and writes down how far the set is."""
+        owner = self._sets.get(key)
+        if owner is None:
+            return
+        selector = compile_label_selector(owner["spec"].get("selector"))
+        if not selector.requirements:
+            return
+        pods = await self._claimed_pods(owner, selector)
+        known = await self._history.of(owner, selector)
+        update, collisions = await self._history.latest(owner, known)
+        named = (owner.get("status") or {}).get("currentRevision")
+        current = next((revision for revision in known if name_of(revision) == named), update)
+        failure: StatusError | None = None
+        try:
+            if not is_deleting(owner):
+                await self._step(owner, pods, current, update)
+        except StatusError as error:
+            failure = error
+        # Looked at again: what the step did is in the informer by now.
+        pods = [pod for pod in self._pods.owned_by(uid_of(owner)) if selector.matches(labels_of(pod))]
+        await self._write_status(owner, pods, current, update, collisions)
+        if failure is not None:
+            raise failure
+        live = {name_of(current), name_of(update), *(_revision_name(pod) for pod in pods)}
+        await self._history.truncate(owner, known, live)
+        self._look_again_when_available(key, owner, pods)
+
+    async def _claimed_pods(self, owner: Obj, selector: LabelSelector) -> list[Obj]:
+        """Its own, and strays that bear one of its names."""
+        candidates = [
+            pod for pod in self._pods.list(namespace_of(owner)) if parent_and_ordinal(name_of(pod))[0] == name_of(owner)
+        ]
+        return await Claims(self._client, owner, _RESOURCE, selector, "pods").claim(candidates)
+
+    # --- acting ---
+
+    async def _step(self, owner: Obj, pods: list[Obj], current: Obj, update: Obj) -> None:
+        wanted = ordinals(owner)
+        by_ordinal = {ordinal_of(pod): pod for pod in pods}
+        condemned = sorted((n for n in by_ordinal if n not in wanted), reverse=True)
+        for ordinal in wanted:
+            goes_on = await self._ensure(owner, ordinal, by_ordinal, current, update)
+            if not goes_on and not is_parallel(owner):
+                return
+        for ordinal in condemned:
+            if await self._condemn(owner, ordinal, by_ordinal) and not is_parallel(owner):
+                return
+        if is_rolling(owner):
+            await self._roll(owner, by_ordinal, update)
+
+    async def _ensure(self, owner: Obj, ordinal: int, by_ordinal: dict[int, Obj], current: Obj, update: Obj) -> bool:
+        """Sees to one ordinal; True if its Pod does well, so that the next one may be looked at."""
+        pod = by_ordinal.get(ordinal)
+        if pod is None:
+            by_ordinal[ordinal] = await self._create(owner, new_pod(owner, ordinal, current, update))
+            return False
+        if is_finished(pod):
+            if not is_deleting(pod):
+                await self._delete(owner, pod)
+            return False
+        if not is_healthy(pod, _min_ready(owner), self.clock.now()):
+            return False
+        if not identity(owner, ordinal).items() <= labels_of(pod).items():
+            patch = {"metadata": {"labels": identity(owner, ordinal), "uid": uid_of(pod)}}
+            await self._client.patch("pods", name_of(pod), patch, namespace_of(pod))
+        return True
+
+    async def _condemn(self, owner: Obj, ordinal: int, by_ordinal: dict[int, Obj]) -> bool:
+        """Ends a Pod beyond the wanted number; True if the next one has to wait."""
+        pod = by_ordinal[ordinal]
+        if is_deleting(pod):
+            return True
+        now, seconds = self.clock.now(), _min_ready(owner)
+        if not is_parallel(owner) and not is_healthy(pod, seconds, now):
+            # One that is ill may go only if no other is: two at a time could be too many.
+            ill = [n for n in sorted(by_ordinal) if not is_healthy(by_ordinal[n], seconds, now)]
+            if ill[0] != ordinal:
+                return True
+        await self._delete(owner, pod)
+        return True
+
+    async def _roll(self, owner: Obj, by_ordinal: dict[int, Obj], update: Obj) -> None:
+        """Ends Pods of old revisions, as many as may be missing."""
+        wanted = ordinals(owner)
+        now, seconds = self.clock.now(), _min_ready(owner)
+        missing = sum(not is_healthy(by_ordinal[n], seconds, now) for n in wanted)
+        room = max_unavailable(owner) - missing
+        for ordinal in reversed(wanted[partition(owner) :]):
+            pod = by_ordinal[ordinal]
+            if room <= 0:
+                return
+            if not is_of_revision(pod, update) and not is_deleting(pod):
+                await self._delete(owner, pod)
+                room -= 1
+
+    async def _create(self, owner: Obj, pod: Obj) -> Obj:
+        what = f"create Pod {name_of(pod)} in StatefulSet {name_of(owner)}"
+        try:
+            written = await self._client.create("pods", pod)
+        except StatusError as error:
+            self._recorder.event(owner, "Warning", "FailedCreate", f"{what} failed error: {error.message}")
+            raise
+        self._recorder.event(owner, "Normal", "SuccessfulCreate", f"{what} successful")
+        await self._pods.has_seen(written)
+        return written
+
+    async def _delete(self, owner: Obj, pod: Obj) -> None:
+        what = f"delete Pod {name_of(pod)} in StatefulSet {name_of(owner)}"
+        try:
+            written = await self._client.delete("pods", name_of(pod), namespace_of(pod), uid=uid_of(pod))
+        except StatusError as error:
+            if error.code == 404:
+                return
+            self._recorder.event(owner, "Warning", "FailedDelete", f"{what} failed error: {error.message}")
+            raise
+        self._recorder.event(owner, "Normal", "SuccessfulDelete", f"{what} successful")
+        await self._pods.has_seen(written)
+
+    # --- telling ---
+
+    async def _write_status(self, owner: Obj, pods: list[Obj], current: Obj, update: Obj, collisions: int) -> None:
+        status = self._status(owner, pods, current, update, collisions)
+        if status == (owner.get("status") or {}):
+            return
+        changed = copy(owner)
+        changed["status"] = status
+        # Another step may follow at once, and must know what this one wrote.
+        await self._sets.has_seen(await self._client.update(_RESOURCE, changed, subresource="status"))
+
+    def _status(self, owner: Obj, pods: list[Obj], current: Obj, update: Obj, collisions: int) -> Obj:
+        now, seconds = self.clock.now(), _min_ready(owner)
+        staying = [pod for pod in pods if not is_deleting(pod)]
+        ready = [pod for pod in pods if is_serving(pod)]
+        counts = {
+            "readyReplicas": len(ready),
+            "availableReplicas": sum(seconds_until_available(pod, seconds, now) == 0.0 for pod in ready),
+            "currentReplicas": sum(is_of_revision(pod, current) for pod in staying),
+            "updatedReplicas": sum(is_of_revision(pod, update) for pod in staying),
+        }
+        wanted = int(owner["spec"]["replicas"])
+        if is_rolling(owner) and wanted == len(pods) == counts["updatedReplicas"] == counts["readyReplicas"]:
+            current = update
+            counts["currentReplicas"] = counts["updatedReplicas"]
+        return {
+            "observedGeneration": owner["metadata"].get("generation", 0),
+            "replicas": len(pods),
+            # Zero counts are left out, as upstream's encoding leaves them out.
+            **{name: count for name, count in counts.items() if count},
+            "currentRevision": name_of(current),
+            "updateRevision": name_of(update),
+            "collisionCount": collisions,
+        }
+
+    def _look_again_when_available(self, key: str, owner: Obj, pods: list[Obj]) -> None:
+        now = self.clock.now()
+        waits = [seconds_until_available(pod, _min_ready(owner), now) for pod in pods]
+        pending = [wait for wait in waits if wait]
+        if pending:
+            self.queue.add_after(key, min(pending))
+
+    # --- what changed ---
+
+    def _on_set(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
+        self.enqueue(new or old or {})
+
+    def _on_pod(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
+        for pod in (new, old):
+            if pod is not None:
+                self._enqueue_owner(pod)
+        if new is not None and controller_ref_of(new) is None:
+            owner = self._sets.get(f"{namespace_of(new)}/{parent_and_ordinal(name_of(new))[0]}")
+            if owner is not None:
+                self.enqueue(owner)
+
+    def _enqueue_owner(self, pod: Obj) -> None:
+        ref = controller_ref_of(pod)
+        if ref is None or ref["kind"] != _KIND:
+            return
+        owner = self._sets.get(f"{namespace_of(pod)}/{ref['name']}")
+        if owner is not None and uid_of(owner) == ref["uid"]:
+            self.enqueue(owner)
+
+
+def _min_ready(owner: Obj) -> int:
+    return int(owner["spec"].get("minReadySeconds") or 0)
+
+
+def _revision_name(pod: Obj) -> str:
+    return labels_of(pod).get(REVISION_HASH, "")
