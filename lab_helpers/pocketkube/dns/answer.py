@@ -25,6 +25,7 @@ from .records import Endpoint, Port, Records, Service, ServiceKey
 
 TTL = 30
 DNS_VERSION = "1.1.0"
+DOMAIN = "cluster.local"
 DNS_SERVICE = ServiceKey("kube-system", "kube-dns")
 _LARGEST_UDP = 4096
 _SMALLEST_UDP = 512
@@ -56,14 +57,7 @@ class Found:
     extra: list[RR]
 
 
-def answer(
-    query: DNSRecord,
-    records: Records,
-    *,
-    domain: str = "cluster.local",
-    dns_service: ServiceKey = DNS_SERVICE,
-    random: Random | None = None,
-) -> DNSRecord:
+def answer(query: DNSRecord, records: Records, *, random: Random | None = None) -> DNSRecord:
     """Answers a query. With `random` the order of addresses changes from answer to answer."""
     reply = query.reply(ra=1, aa=1)
     # A reply starts with the flags of its query, whatever nonsense was in them.
@@ -76,7 +70,7 @@ def answer(
         reply.header.rcode = RCODE.NOTIMP if query.header.opcode else RCODE.FORMERR
         return reply
     question = query.q
-    resolver = _Resolver(records, domain, dns_service)
+    resolver = _Resolver(records)
     try:
         found = resolver.find(str(question.qname), QTYPE[question.qtype])
     except OutsideName:
@@ -117,23 +111,21 @@ def udp_limit(query: DNSRecord) -> int:
 
 
 class _Resolver:
-    def __init__(self, records: Records, domain: str, dns_service: ServiceKey) -> None:
+    def __init__(self, records: Records) -> None:
         self.records = records
-        self.domain = domain
-        self.dns_service = dns_service
 
     def soa(self) -> RR:
         times = (self.records.serial, 7200, 1800, 86400, TTL)
-        soa = SOA(f"ns.dns.{self.domain}.", f"hostmaster.{self.domain}.", times)
-        return RR(f"{self.domain}.", QTYPE.SOA, ttl=TTL, rdata=soa)
+        soa = SOA(f"ns.dns.{DOMAIN}.", f"hostmaster.{DOMAIN}.", times)
+        return RR(f"{DOMAIN}.", QTYPE.SOA, ttl=TTL, rdata=soa)
 
     def find(self, name: str, kind: str, depth: int = 0) -> Found:
         """The records of that type at a name."""
         plain = name.rstrip(".").lower()
-        if plain == self.domain:
+        if plain == DOMAIN:
             return self._apex(name, kind)
-        if plain.endswith("." + self.domain):
-            return self._inside(name, plain[: -len(self.domain) - 1].split("."), kind, depth)
+        if plain.endswith("." + DOMAIN):
+            return self._inside(name, plain[: -len(DOMAIN) - 1].split("."), kind, depth)
         if plain.endswith(".in-addr.arpa"):
             return self._reverse(name, plain, kind)
         if "." not in plain:
@@ -144,17 +136,17 @@ class _Resolver:
     def _apex(self, name: str, kind: str) -> Found:
         if kind == "SOA":
             return Found([self.soa()], [])
-        if kind != "NS" or self.dns_service not in self.records.services:
+        if kind != "NS" or DNS_SERVICE not in self.records.services:
             return Found([], [])
-        server = self._name(self.dns_service)
-        addresses = self.records.services[self.dns_service].cluster_ips
+        server = self._name(DNS_SERVICE)
+        addresses = self.records.services[DNS_SERVICE].cluster_ips
         return Found([_record(name, "NS", NS(server))], [_address(server, ip) for ip in addresses])
 
     def _inside(self, name: str, labels: list[str], kind: str, depth: int) -> Found:
         if labels == ["dns-version"]:
             return Found([_record(name, "TXT", TXT(DNS_VERSION))] if kind == "TXT" else [], [])
         if labels == ["ns", "dns"]:
-            service = self.records.services.get(self.dns_service)
+            service = self.records.services.get(DNS_SERVICE)
             return self._addresses(name, service.cluster_ips if service else (), kind)
         *rest, branch = labels
         if branch == "svc":
@@ -252,7 +244,7 @@ class _Resolver:
             yield f"{endpoint.hostname}.{self._name(service)}"
 
     def _name(self, key: ServiceKey) -> str:
-        return f"{key.name}.{key.namespace}.svc.{self.domain}."
+        return f"{key.name}.{key.namespace}.svc.{DOMAIN}."
 
     @staticmethod
     def _addresses(name: str, ips: Sequence[str], kind: str) -> Found:

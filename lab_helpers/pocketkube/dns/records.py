@@ -7,7 +7,7 @@ left to `answer`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -62,12 +62,11 @@ _NO_PORTS = (Port("", "", -1),)
 class Records:
     """The current state of all names. `handle_*` are handlers for informers."""
 
-    def __init__(self, *, on_change: Callable[[], None] | None = None) -> None:
+    def __init__(self) -> None:
         self.namespaces: set[str] = set()
         self.services: dict[ServiceKey, Service] = {}
         self.serial = int(time.time())
         """The zone's serial number: when it last changed."""
-        self._on_change = on_change
         self._slices: dict[ServiceKey, dict[str, tuple[Endpoint, ...]]] = {}
         self._by_cluster_ip: dict[str, ServiceKey] = {}
         self._by_endpoint_ip: dict[str, dict[ServiceKey, Endpoint]] = {}
@@ -141,8 +140,6 @@ class Records:
 
     def _changed(self) -> None:
         self.serial = int(time.time())
-        if self._on_change is not None:
-            self._on_change()
 
 
 def service_from(obj: Obj) -> Service:

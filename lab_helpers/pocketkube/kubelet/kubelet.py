@@ -45,7 +45,6 @@ class Kubelet:
         *,
         services: Informer | None = None,
         root: Path | None = None,
-        pod_cidr: str = "",
     ) -> None:
         """`services` is an informer that somebody else runs; `root` a folder that the containers' mounts may show."""
         index = next((i for i in range(config.nodes) if config.node_name(i) == node_name), 0)
@@ -68,7 +67,7 @@ class Kubelet:
             root=root or config.state_dir / "kubelet" / node_name,
         )
         self._registration = NodeRegistration(
-            client, node_name, node_ip, pod_cidr or config.node_pod_cidr(index), clock, control_plane=index == 0
+            client, node_name, node_ip, config.node_pod_cidr(index), clock, control_plane=index == 0
         )
         self._pods = Informer(client, "pods", field_selector=f"spec.nodeName={node_name}", clock=clock)
         self._workers: dict[str, PodWorker] = {}
