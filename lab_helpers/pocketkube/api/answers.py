@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -43,13 +43,12 @@ class Answer:
 
     object: Obj
     code: int = 200
-    warnings: Sequence[str] = field(default=())
 
 
 def answer_object(asked: Asked, answer: Answer, representation: Representation) -> web.Response:
     """One object, or a Status."""
     body = encode_object(answer.object, representation, asked.query)
-    return respond(asked.request, body, representation.media_type, answer.code, answer.warnings)
+    return respond(asked.request, body, representation.media_type, answer.code)
 
 
 def answer_list(asked: Asked, found: Obj, representation: Representation) -> web.Response:
@@ -64,21 +63,18 @@ def answer_error(error: StatusError, accept: str) -> web.Response:
     response = web.Response(status=error.code, body=encode(error.status, media_type) + b"\n")
     response.headers["Content-Type"] = media_type
     response.headers["Cache-Control"] = "no-cache, private"
+    add_warnings(response, error.warnings)
     if error.retry_after_seconds:
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     return response
 
 
-def respond(
-    request: web.BaseRequest, body: bytes, content_type: str, code: int = 200, warnings: Sequence[str] = ()
-) -> web.Response:
+def respond(request: web.BaseRequest, body: bytes, content_type: str, code: int = 200) -> web.Response:
     """Bytes as an answer."""
     response = web.Response(status=code)
     headers = response.headers
     headers["Content-Type"] = content_type
     headers["Cache-Control"] = "no-cache, private"
-    for warning in warnings:
-        headers.add("Warning", warning_header(warning))
     if len(body) > _COMPRESS_FROM and "gzip" in request.headers.get("Accept-Encoding", ""):
         headers["Content-Encoding"] = "gzip"
         headers["Vary"] = "Accept-Encoding"
@@ -86,6 +82,12 @@ def respond(
         body = compressor.compress(body) + compressor.flush()
     response.body = body
     return response
+
+
+def add_warnings(response: web.StreamResponse, warnings: Sequence[str]) -> None:
+    """What kubectl prints before the answer, each text once."""
+    for warning in dict.fromkeys(warnings):
+        response.headers.add("Warning", warning_header(warning))
 
 
 def warning_header(text: str) -> str:

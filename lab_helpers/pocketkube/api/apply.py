@@ -132,9 +132,11 @@ def _owned_after(ownership: Ownership, applier: Manager, claimed: FieldSet) -> F
 
 def _checked(config: Any, resource: Resource, subresource: str) -> Obj:
     """The configuration, without what a request to this subresource can't change. StatusError if it does not fit."""
+    if config is None:
+        config = {}
     if not isinstance(config, dict):
         what = f"json: cannot unmarshal {scalars.json_kind(config)} into Go value of type map[string]interface {{}}"
-        raise StatusError.bad_request(f"error decoding YAML: {what}")
+        raise StatusError.bad_request(f"error decoding patch: error unmarshaling JSON: while decoding JSON: {what}")
     meta = config.get("metadata")
     if isinstance(meta, dict) and meta.get("managedFields"):
         raise StatusError.bad_request("metadata.managedFields must be nil")

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..client import APPLY_PATCH
+from ..client import APPLY_PATCH, STRATEGIC_MERGE_PATCH
 from ..objects import Obj
 from ..resources.table import Resource
 from ..schema import kind_type
 from .body import parse_json, parse_yaml
-from .fields import Gvk, canonical, decode_body, kind_of
+from .fields import Gvk, canonical, decode_body, head_of, kind_of
 from .negotiate import JSON, PROTOBUF, body_type
 from .request import RequestContext
 from .status import StatusError
 
-_MOST_SHOWN = 256
+_MOST_SHOWN = 30
+_OPTIONS_SCHEME = "pkg/apis/meta/internalversion/scheme/register.go:27"
 
 
 def decode_object(
@@ -32,14 +33,15 @@ def decode_object(
 def decode_plain(body: bytes, content_type: str, gvk: Gvk) -> Obj:
     """An object that no resource stores: DeleteOptions, a review. An empty body is an empty object."""
     kind = gvk[2]
-    if not body.strip():
+    if not body:
         return {}
     value, _duplicates = _parse(body, content_type, kind)
-    if not isinstance(value, dict):
-        raise StatusError.bad_request(_unrecognized(kind, "json: cannot unmarshal into Go value of type struct", body))
     given = value.get("kind") or kind
     if given != kind:
-        raise StatusError.bad_request(f"{given} cannot be handled as a {kind}")
+        version = value.get("apiVersion") or gvk[1]
+        raise StatusError.bad_request(
+            f'no kind "{given}" is registered for version "{version}" in scheme "{_OPTIONS_SCHEME}"'
+        )
     try:
         type_name = kind_type(*gvk)
     except LookupError:  # a question without an object in it: it asks nothing but who asks
@@ -49,11 +51,12 @@ def decode_plain(body: bytes, content_type: str, gvk: Gvk) -> Obj:
 
 def decode_patch(body: bytes, patch_type: str) -> Any:
     """The document of a patch. StatusError 400."""
-    is_apply = patch_type == APPLY_PATCH
     try:
-        value, _duplicates = parse_yaml(body) if is_apply else parse_json(body)
+        value, _duplicates = parse_yaml(body) if patch_type == APPLY_PATCH else parse_json(body)
     except ValueError as error:
-        raise StatusError.bad_request(f"error decoding {'YAML' if is_apply else 'patch'}: {error}") from None
+        start = "" if patch_type == STRATEGIC_MERGE_PATCH else "error decoding patch: "
+        start += "error converting YAML to JSON: " if patch_type == APPLY_PATCH else ""
+        raise StatusError.bad_request(f"{start}{error}") from None
     return value
 
 
@@ -64,22 +67,29 @@ def _parse(body: bytes, content_type: str, kind: str) -> tuple[Any, list[str]]:
             from ..protobuf import decode
 
             return decode(body), []
-        return parse_json(body) if form == JSON else parse_yaml(body)
+        return _parse_text(body, form)
     except ValueError as error:
-        raise StatusError.bad_request(_unrecognized(kind, str(error), body)) from None
+        if kind == "DeleteOptions":  # the one kind whose decoder's words are passed on as they are
+            raise StatusError.bad_request(str(error)) from None
+        sentence = f"the object provided is unrecognized (must be of type {kind}): {error} ({_shown(body)})"
+        raise StatusError.bad_request(sentence) from None
 
 
-def _unrecognized(kind: str, why: str, body: bytes) -> str:
-    return (
-        f"the object provided is unrecognized (must be of type {kind}): "
-        f"couldn't get version/kind; json parse error: {why} ({_shown(body)})"
-    )
+def _parse_text(body: bytes, form: str) -> tuple[Any, list[str]]:
+    """A JSON or YAML object that says, if anything, clearly what it is; `null` is an object without fields."""
+    try:
+        value, duplicates = parse_json(body) if form == JSON else parse_yaml(body)
+    except ValueError as error:
+        raise ValueError(f"couldn't get version/kind; json parse error: {error}") from None
+    value = {} if value is None else value
+    head_of(value)
+    return value, duplicates
 
 
 def _shown(body: bytes) -> str:
-    """The body as the message quotes it: text, or hexadecimal where it isn't."""
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        text = body.hex()
-    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]} ..."
+    """The start of a body as messages quote it: what may be JSON as text, the rest in hexadecimal."""
+    if not body:
+        return "<empty>"
+    start = body[:_MOST_SHOWN]
+    text = start.decode("utf-8", errors="replace") if body.startswith(b"{") else start.hex()
+    return text if len(body) <= _MOST_SHOWN else f"{text} ..."

@@ -23,6 +23,7 @@ from .status import StatusError, go_json, invalid_value
 STRICT, WARN = "Strict", "Warn"
 MAX_STRICT_ERRORS = 100
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
+_HEAD = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
 
 Gvk = tuple[str, str, str]
 
@@ -84,6 +85,9 @@ def decode_patched(
     """
     expected = kind_of(resource, subresource)
     decoded, strict, error = _decode(obj, type_of(resource, subresource))
+    declared = _declared_kind(obj, expected)
+    if shown is None and declared != expected:  # a strategic merge works on the fields of the kind that is there
+        error = _other_kind(*declared, expected)
     sentence = error or _report(strict, field_validation, warnings)
     if sentence:
         bad = go_json(obj) if shown is None else scalars.go_map(shown)
@@ -108,24 +112,29 @@ def empty(type_name: TypeName) -> Obj:
     }
 
 
+def head_of(obj: Any) -> tuple[str, str]:
+    """(apiVersion, kind) that a document gives, "" for what it leaves out. ValueError in upstream's words."""
+    start = "couldn't get version/kind; json parse error: json: cannot unmarshal"
+    if not isinstance(obj, dict):
+        raise ValueError(f"{start} {scalars.json_kind(obj)} into Go value of type {_HEAD}")
+    for name in ("apiVersion", "kind"):
+        if not isinstance(obj.get(name) or "", str):
+            raise ValueError(f"{start} {scalars.json_kind(obj[name])} into Go struct field .{name} of type string")
+    api_version = obj.get("apiVersion") or ""
+    if api_version.count("/") > 1:
+        raise ValueError(f"unexpected GroupVersion string: {api_version}")
+    return api_version, obj.get("kind") or ""
+
+
 def _declared_kind(obj: Any, expected: Gvk) -> Gvk:
     """The kind a body says it is; what it leaves out is taken from its URL."""
-    if not isinstance(obj, dict):
-        what = f"json: cannot unmarshal {scalars.json_kind(obj)} into Go value of type struct"
-        raise _unrecognized(expected, what)
-    api_version, kind = obj.get("apiVersion") or "", obj.get("kind") or ""
-    for value in (api_version, kind):
-        if not isinstance(value, str):
-            raise _unrecognized(expected, f"json: cannot unmarshal {scalars.json_kind(value)} into Go value of string")
+    try:
+        api_version, kind = head_of(obj)
+    except ValueError as error:
+        why = f"the object provided is unrecognized (must be of type {expected[2]}): {error}"
+        raise StatusError.bad_request(why) from None
     group, _, version = api_version.rpartition("/")
     return (group, version, kind or expected[2]) if api_version else (*expected[:2], kind or expected[2])
-
-
-def _unrecognized(expected: Gvk, what: str) -> StatusError:
-    return StatusError.bad_request(
-        f"the object provided is unrecognized (must be of type {expected[2]}): "
-        f"couldn't get version/kind; json parse error: {what}"
-    )
 
 
 def _other_kind(group: str, version: str, kind: str, expected: Gvk) -> str:
@@ -133,7 +142,9 @@ def _other_kind(group: str, version: str, kind: str, expected: Gvk) -> str:
     api_version = f"{group}/{version}" if group else version
     if (group, version, kind) not in schema.kinds():
         return f'no kind "{kind}" is registered for version "{api_version}" in scheme "{_SCHEME}"'
-    return f"converting ({version}.{kind}) to ({expected[0] or 'core'}.{expected[2]}): unknown conversion"
+    # The server's own types are in packages named after the group's first label; its Events are the core group's.
+    package = expected[0].partition(".")[0].replace("events", "core") or "core"
+    return f"converting ({version}.{kind}) to ({package}.{expected[2]}): unknown conversion"
 
 
 def _report(strict: list[str], field_validation: str, warnings: list[str]) -> str:

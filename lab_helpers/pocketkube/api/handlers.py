@@ -7,13 +7,14 @@ connections and identities the server's. Models apiserver pkg/endpoints/installe
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from aiohttp import web
 
+from ..client import APPLY_PATCH
 from ..objects import Obj
-from .answers import Answer, answer_list, answer_object
+from .answers import Answer, add_warnings, answer_list, answer_object
 from .auth import Attributes, User, authorize
 from .authentication import Authenticator
 from .decoding import decode_object, decode_patch, decode_plain
@@ -22,7 +23,7 @@ from .kubelet_proxy import STREAMS, KubeletProxy
 from .negotiate import negotiate, patch_type
 from .operations import Operations
 from .proxy_target import find_target
-from .query import asks_dry_run, delete_options, flag, list_options, watch_options, write_context
+from .query import asks_dry_run, delete_options, flag, list_options, refuse_dry_run, watch_options, write_context
 from .request import RequestContext, Written
 from .routes import SUBRESOURCES, Route
 from .status import StatusError
@@ -37,6 +38,8 @@ class Call:
     route: Route
     query: Mapping[str, str]
     user: User
+    warnings: list[str] = field(default_factory=list)
+    """What the client is told beside the answer, also beside an error."""
 
     @property
     def accept(self) -> str:
@@ -48,9 +51,12 @@ class Call:
         """The Content-Type header."""
         return self.request.headers.get("Content-Type", "")
 
-    def context(self, options_kind: str) -> RequestContext:
+    def context(self, options_kind: str, *, applies: bool = False) -> RequestContext:
         """What a write carries beside its object."""
-        return write_context(self.query, self.user, self.request.headers.get("User-Agent", ""), options_kind)
+        agent = self.request.headers.get("User-Agent", "")
+        context = write_context(self.query, self.user, agent, options_kind, applies=applies)
+        context.warnings = self.warnings
+        return context
 
 
 _DELETE_OPTIONS = ("", "v1", "DeleteOptions")
@@ -91,7 +97,15 @@ class Handlers:
             raise StatusError.method_not_allowed()
         if route.subresource in STREAMS:
             return await self._stream(call)
-        return await self._handlers[verb](call)
+        call.warnings.extend(self._operations.deprecations(route.resource))
+        try:
+            response = await self._handlers[verb](call)
+        except StatusError as error:
+            error.warnings = tuple(call.warnings)
+            raise
+        if not response.prepared:
+            add_warnings(response, call.warnings)
+        return response
 
     async def _get(self, call: Call) -> web.StreamResponse:
         representation = negotiate(call.accept)
@@ -109,7 +123,7 @@ class Handlers:
         representation = negotiate(call.accept)
         options = watch_options(call.query, call.route.name)
         events = self._operations.watch(call.route.resource, call.route.namespace, options)
-        return await self._watches.serve(call, events, options, representation)
+        return await self._watches.serve(call, events, options, representation, call.warnings)
 
     async def _create(self, call: Call) -> web.StreamResponse:
         representation = negotiate(call.accept)
@@ -124,7 +138,7 @@ class Handlers:
             )
         else:
             written = self._operations.create(ctx, route.resource, route.namespace, body)
-        return answer_object(call, Answer(*written, ctx.warnings), representation)
+        return answer_object(call, Answer(*written), representation)
 
     def _create_token(self, route: Route, body: Obj) -> Written:
         account = self._operations.get(route.resource, route.namespace, route.name)
@@ -138,18 +152,18 @@ class Handlers:
         written = self._operations.update(
             ctx, route.resource, route.namespace, route.name, body, subresource=route.subresource
         )
-        return answer_object(call, Answer(*written, ctx.warnings), representation)
+        return answer_object(call, Answer(*written), representation)
 
     async def _patch(self, call: Call) -> web.StreamResponse:
         representation = negotiate(call.accept)
         route = call.route
         kind = patch_type(call.content_type)
-        ctx = call.context("PatchOptions")
+        ctx = call.context("PatchOptions", applies=kind == APPLY_PATCH)
         document = decode_patch(await read_body(call.request), kind)
         written = self._operations.patch(
             ctx, route.resource, route.namespace, route.name, kind, document, subresource=route.subresource
         )
-        return answer_object(call, Answer(*written, ctx.warnings), representation)
+        return answer_object(call, Answer(*written), representation)
 
     async def _delete(self, call: Call) -> web.StreamResponse:
         representation = negotiate(call.accept)
@@ -157,7 +171,7 @@ class Handlers:
         ctx, body = await self._deletion(call)
         options = delete_options(call.query, body)
         written = self._operations.delete(ctx, route.resource, route.namespace, route.name, options)
-        return answer_object(call, Answer(*written, ctx.warnings), representation)
+        return answer_object(call, Answer(*written), representation)
 
     async def _delete_collection(self, call: Call) -> web.StreamResponse:
         representation = negotiate(call.accept, is_list=True)
@@ -171,6 +185,7 @@ class Handlers:
     async def _deletion(self, call: Call) -> tuple[RequestContext, Obj]:
         body = decode_plain(await read_body(call.request), call.content_type, _DELETE_OPTIONS)
         ctx = call.context("DeleteOptions")
+        refuse_dry_run(body.get("dryRun") or [], "DeleteOptions")
         ctx.dry_run = ctx.dry_run or asks_dry_run(body)
         return ctx, body
 

@@ -160,18 +160,18 @@ def _check(options: ListOptions) -> None:
     match = options.resource_version_match
     if options.continue_token and options.resource_version not in ("", "0"):
         raise StatusError.bad_request("specifying resource version is not allowed when using continue")
-    if not match:
-        return
     causes: list[Cause] = []
     path = "resourceVersionMatch"
-    if not options.resource_version:
+    if match and not options.resource_version:
         causes.append(forbidden_field(path, "resourceVersionMatch is forbidden unless resourceVersion is provided"))
-    if options.continue_token:
+    if match and options.continue_token:
         causes.append(forbidden_field(path, "resourceVersionMatch is forbidden when continue is provided"))
-    if match not in (EXACT, NOT_OLDER):
+    if match not in ("", EXACT, NOT_OLDER):
         causes.append(not_supported(path, match, [EXACT, NOT_OLDER, ""]))
     if match == EXACT and options.resource_version == "0":
         why = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
         causes.append(forbidden_field(path, why))
+    if options.send_initial_events is not None:
+        causes.append(forbidden_field("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     if causes:
         raise StatusError.invalid("ListOptions.meta.k8s.io", "", causes)

@@ -19,7 +19,7 @@ JSON = "application/json"
 YAML = "application/yaml"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 
-PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH, "application/apply-patch+cbor")
+PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH)
 
 _AVAILABLE = (JSON, YAML, PROTOBUF, f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
 
@@ -107,7 +107,7 @@ def body_type(content_type: str) -> str:
 def patch_type(content_type: str) -> str:
     """The type of a patch; StatusError 415 for anything else."""
     media_type = content_type.partition(";")[0].strip().lower()
-    if media_type in PATCH_TYPES[:-1]:
+    if media_type in PATCH_TYPES:
         return media_type
     raise StatusError.unsupported_media_type(
         f"the body of the request was in an unknown format - accepted media types include: {', '.join(PATCH_TYPES)}"

@@ -21,7 +21,7 @@ from .deletion import delete_object
 from .fields import decode_body, decode_patched
 from .listing import list_objects, selection
 from .patch import apply_patch
-from .registry import Registry, check_uid
+from .registry import Registry, check_name, check_uid
 from .request import DeleteOptions, ListOptions, RequestContext, WatchOptions, Written
 from .status import StatusError, required
 from .subresources import (
@@ -66,6 +66,10 @@ class Operations:
         """One object; `subresource` is "", "status" or "scale"."""
         found = self._registry.find(resource, namespace, name)
         return scale_of(found) if subresource == _SCALE else self._registry.present(resource, found)
+
+    def deprecations(self, resource: Resource) -> tuple[str, ...]:
+        """What every request on the resource is told."""
+        return self._registry.strategy(resource).deprecations
 
     def list(self, resource: Resource, namespace: str | None, options: ListOptions) -> Obj:
         """A `<Kind>List` with metadata.resourceVersion (and continue, remainingItemCount)."""
@@ -165,12 +169,12 @@ class Operations:
         if current is None and subresource:
             raise StatusError.not_found(resource.name, name)
         if current is not None:
-            check_uid(resource, current["metadata"], (config.get("metadata") or {}).get("uid"))
+            check_uid(resource, current["metadata"], _given_uid(config))
         shown = self._registry.present(resource, current) if current is not None else None
         merged = apply(shown, config, ctx.manager, ctx.force, resource, self._registry.now(), subresource)
         merged = decode_body(merged, (), resource, "Ignore", [])
         if current is None:
-            merged["metadata"]["name"] = name
+            check_name(merged.get("metadata") or {}, name)
             created = self._registry.create(ctx, resource, namespace, merged, applied=True)
             return self._written(resource, created, 201)
         replaced = self._registry.replace(ctx, resource, current, merged, subresource=subresource, applied=True)
@@ -207,3 +211,9 @@ class Operations:
 
     def _written(self, resource: Resource, obj: Obj, code: int) -> Written:
         return Written(self._registry.present(resource, obj), code)
+
+
+def _given_uid(config: Any) -> str | None:
+    """The UID in an applied configuration, whose shape nobody has checked yet."""
+    meta = config.get("metadata") if isinstance(config, dict) else None
+    return meta.get("uid") if isinstance(meta, dict) else None

@@ -34,7 +34,9 @@ def apply_patch(patch_type: str, current: Obj, patch: Any, resource: Resource, s
     if patch_type == JSON_PATCH:
         patched = json_patch(current, patch)
     elif patch_type == MERGE_PATCH:
-        patched = _fits(merge_patch(current, _as_map(patch)))
+        if patch is None:
+            raise StatusError.bad_request("Invalid JSON Patch")
+        patched = _fits(merge_patch(current, _as_map(patch, "error decoding patch: ")))
     elif patch_type == STRATEGIC_MERGE_PATCH:
         patched = _fits(strategic_merge(current, _as_map(patch), fields.type_of(resource, subresource)))
     else:
@@ -62,7 +64,8 @@ def json_patch(current: Obj, operations: Any) -> Obj:
     """RFC 6902, with upstream's bounds on the number of operations and on what `copy` may pile up."""
     if not isinstance(operations, list):
         what = scalars.json_kind(operations)
-        raise StatusError.bad_request(f"json: cannot unmarshal {what} into Go value of type jsonpatch.Patch")
+        why = f"json: cannot unmarshal {what} into Go value of type []handlers.jsonPatchOp"
+        raise StatusError.bad_request(f"error decoding patch: {why}")
     if len(operations) > MAX_OPERATIONS:
         raise StatusError.request_too_large(
             f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
@@ -94,10 +97,12 @@ def _is_operation(operation: Any) -> bool:
     return all(isinstance(text, str) for text in texts) and all(name in operation for name in needed)
 
 
-def _as_map(patch: Any) -> Obj:
+def _as_map(patch: Any, start: str = "") -> Obj:
+    if patch is None:
+        return {}
     if not isinstance(patch, dict):
-        what = scalars.json_kind(patch)
-        raise StatusError.bad_request(f"json: cannot unmarshal {what} into Go value of type map[string]interface {{}}")
+        why = f"json: cannot unmarshal {scalars.json_kind(patch)} into Go value of type map[string]interface {{}}"
+        raise StatusError.bad_request(start + why)
     return patch
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from ..objects import Obj
 from .auth import User
 from .request import DeleteOptions, ListOptions, RequestContext, WatchOptions
-from .status import Cause, StatusError, invalid_value, not_supported, too_long
+from .status import Cause, StatusError, forbidden_field, invalid_value, not_supported, too_long
 
 _LONGEST_MANAGER = 128
 _INT64 = 2**63
@@ -46,6 +46,7 @@ def list_options(query: Mapping[str, str]) -> ListOptions:
         continue_token=query.get("continue", ""),
         resource_version=query.get("resourceVersion", ""),
         resource_version_match=query.get("resourceVersionMatch", ""),
+        send_initial_events=flag(query, "sendInitialEvents") if "sendInitialEvents" in query else None,
     )
 
 
@@ -65,15 +66,21 @@ def watch_options(query: Mapping[str, str], name: str) -> WatchOptions:
     )
 
 
-def write_context(query: Mapping[str, str], user: User, user_agent: str, options_kind: str) -> RequestContext:
+def write_context(
+    query: Mapping[str, str], user: User, user_agent: str, options_kind: str, *, applies: bool = False
+) -> RequestContext:
     """What a write carries beside its object. StatusError 422 names the options (`CreateOptions`) at fault."""
     dry_run, manager = query.get("dryRun", ""), query.get("fieldManager", "")
     validation = query.get("fieldValidation", "")
     causes: list[Cause] = []
+    if options_kind == "PatchOptions" and "force" in query and not applies:
+        causes.append(forbidden_field("force", "may not be specified for non-apply patch"))
     if len(manager.encode()) > _LONGEST_MANAGER:
         causes.append(too_long("fieldManager", _LONGEST_MANAGER))
-    elif not manager.isprintable():
-        causes.append(invalid_value("fieldManager", manager, "should only contain printable characters"))
+    for position, character in enumerate(manager):
+        if not character.isprintable():
+            why = f"invalid character U+{ord(character):04X} (at position {len(manager[:position].encode())})"
+            causes.append(invalid_value("fieldManager", manager, why))
     if dry_run not in ("", "All"):
         causes.append(not_supported("dryRun", [dry_run], ["All"]))
     if validation not in ("", "Ignore", "Warn", "Strict"):
@@ -102,9 +109,14 @@ def delete_options(query: Mapping[str, str], body: Obj) -> DeleteOptions:
             orphan_dependents=flag(query, "orphanDependents") if "orphanDependents" in query else None,
         )
     options.check()
-    if not isinstance(options.grace_period_seconds, int | None):
-        raise StatusError.bad_request("json: cannot unmarshal into Go struct field DeleteOptions.gracePeriodSeconds")
     return options
+
+
+def refuse_dry_run(asked: list[str], options_kind: str) -> None:
+    """StatusError 422 for a kind of dry run that does not exist."""
+    if any(kind != "All" for kind in asked):
+        causes = [not_supported("dryRun", asked, ["All"])]
+        raise StatusError.invalid(f"{options_kind}.meta.k8s.io", "", causes)
 
 
 def asks_dry_run(body: Obj) -> bool:

@@ -27,7 +27,7 @@ from ..resources.table import RESOURCES, Resource
 from ..store import Store
 from .apply import track_update
 from .request import RequestContext
-from .status import Cause, StatusError
+from .status import Cause, StatusError, go_quote
 
 _SUFFIX = 5
 _LONGEST_PREFIX = 63 - _SUFFIX
@@ -235,19 +235,13 @@ class Registry:
 
     def _check_identity(self, resource: Resource, meta: Obj, old_meta: Obj, strategy: Strategy) -> None:
         name = old_meta["name"]
-        if meta.get("name") not in (None, "", name):
-            given = meta["name"]
-            raise StatusError.bad_request(
-                f"the name of the object ({given}) does not match the name on the URL ({name})"
-            )
-        given_namespace, namespace = meta.get("namespace") or "", old_meta.get("namespace") or ""
-        if given_namespace and given_namespace != namespace:
-            why = f"does not match the namespace on the request ({namespace})"
-            raise StatusError.bad_request(f"the namespace of the object ({given_namespace}) {why}")
         if resource.namespaced:
-            meta["namespace"] = namespace
+            self._place(resource, old_meta["namespace"], meta)
+        check_name(meta, name)
         check_uid(resource, old_meta, meta.get("uid"))
         version = meta.get("resourceVersion")
+        if version and not (version.isascii() and version.isdigit()):
+            raise StatusError.unclassified(f"strconv.ParseUint: parsing {go_quote(version)}: invalid syntax")
         if version and version != "0" and version != old_meta["resourceVersion"]:
             raise StatusError.conflict(resource.name, name)
         if not version and not strategy.unconditional_update:
@@ -307,6 +301,16 @@ _STORAGE_FOLDERS = {
     "replicationcontrollers": "controllers",
     "services": "services/specs",
 }
+
+
+def check_name(meta: Obj, name: str) -> None:
+    """An object that is written to a URL bears the name in it. Models apiserver handlers checkName."""
+    given = meta.get("name") or ""
+    if not given:
+        why = "was undeterminable: name must be provided"
+        raise StatusError.bad_request(f"the name of the object ({name} based on URL) {why}")
+    if given != name:
+        raise StatusError.bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
 
 
 def check_uid(resource: Resource, meta: Obj, uid: str | None) -> None:

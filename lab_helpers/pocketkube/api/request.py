@@ -12,7 +12,7 @@ from ..objects import Obj
 from .status import Cause, StatusError, invalid_value, not_supported
 
 DEFAULT_MANAGER = "unknown"
-_PROPAGATION = ("Background", "Foreground", "Orphan")
+_PROPAGATION = ("Foreground", "Background", "Orphan")
 
 
 @dataclass
@@ -57,6 +57,7 @@ class ListOptions:
     continue_token: str = ""
     resource_version: str = ""
     resource_version_match: str = ""
+    send_initial_events: bool | None = None
 
 
 @dataclass(frozen=True)

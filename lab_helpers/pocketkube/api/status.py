@@ -48,9 +48,29 @@ _HEADLINES: dict[str, str] = {
 }
 
 
+_ESCAPES = {
+    '"': r"\"", "\\": r"\\", "\a": r"\a", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v",
+}  # fmt: skip
+
+
 def go_quote(text: str) -> str:
     """A string as Go's %q prints it."""
-    return json.dumps(text, ensure_ascii=False)
+    if text.isprintable():
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    else:
+        escaped = "".join(_quoted(character) for character in text)
+    return f'"{escaped}"'
+
+
+def _quoted(character: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if character.isprintable():
+        return character
+    code = ord(character)
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def go_json(value: Any) -> str:
@@ -169,6 +189,7 @@ class StatusError(Exception):
         self.message = message
         self.details = details
         self.list_meta: Obj = {}
+        self.warnings: tuple[str, ...] = ()
         self.retry_after_seconds: int | None = (details or {}).get("retryAfterSeconds")
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Hashable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Hashable, Sequence
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -16,7 +16,7 @@ from aiohttp import web
 from ..client import WatchEvent
 from ..objects import Obj
 from ..store import json_bytes
-from .answers import Asked, encode_object
+from .answers import Asked, add_warnings, encode_object
 from .negotiate import JSON, Representation
 from .request import WatchOptions
 from .status import StatusError
@@ -47,10 +47,16 @@ class WatchStreams:
             deadline.reschedule(now)
 
     async def serve(
-        self, asked: Asked, events: AsyncIterator[WatchEvent], options: WatchOptions, representation: Representation
+        self,
+        asked: Asked,
+        events: AsyncIterator[WatchEvent],
+        options: WatchOptions,
+        representation: Representation,
+        warnings: Sequence[str] = (),
     ) -> web.StreamResponse:
         """Answers with the events."""
         response = web.StreamResponse(headers={"Content-Type": JSON, "Cache-Control": "no-cache, private"})
+        add_warnings(response, warnings)
         await response.prepare(asked.request)
         seconds = 0.0 if self._stopped else options.timeout_seconds or _LONGEST_WATCH
         try:

@@ -113,6 +113,7 @@ class EndpointsStrategy(Strategy):
     """All endpoints of one Service in one object, as it was before slices."""
 
     creates_on_update = True
+    deprecations = (_DEPRECATED,)
 
     def default(self, obj: Obj) -> None:
         """Models SetDefaults_Endpoints."""
@@ -129,7 +130,7 @@ class EndpointsStrategy(Strategy):
 
     def warnings(self, new: Obj, old: Obj | None) -> list[str]:
         """Deprecated, says every write."""
-        return [_DEPRECATED]
+        return list(self.deprecations)
 
 
 def _validate_subset(subset: Obj, path: str) -> list[Cause]:

@@ -36,6 +36,8 @@ class Strategy:
     """What becomes of dependents unless the request says; None if the kind has none."""
     generation_fields: ClassVar[tuple[str, ...]] = ("spec",)
     status_field: ClassVar[str] = "status"
+    deprecations: ClassVar[tuple[str, ...]] = ()
+    """Warnings that go with every request on the kind."""
 
     def name_problems(self, name: str) -> list[str]:
         """What is wrong with a name."""

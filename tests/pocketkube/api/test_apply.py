@@ -244,7 +244,7 @@ def test_kubectl_may_take_over_what_it_applied_from_the_client_side():
         (service({"port": 80}, {"port": 80, "protocol": "TCP"}), 500, "duplicate entries for key"),
         ({**service(), "spec": []}, 500, ".spec: expected map, got []"),
         ({**service(), "metadata": 3}, 500, ".metadata: expected map, got 3"),
-        (["a", "list"], 400, "error decoding YAML: json: cannot unmarshal array into Go value"),
+        (["a", "list"], 400, "while decoding JSON: json: cannot unmarshal array into Go value"),
         ({**service(), "apiVersion": 2}, 400, "Incorrect version specified in apply patch"),
         ({**service(), "apiVersion": "v2"}, 400, "Incorrect version specified in apply patch"),
         ({**service(), "metadata": {"managedFields": [{}]}}, 400, "metadata.managedFields must be nil"),
