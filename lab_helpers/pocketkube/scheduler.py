@@ -18,7 +18,6 @@ from .client import STRATEGIC_MERGE_PATCH, Client, EventType
 from .clock import Clock
 from .controllers.events import EventRecorder
 from .controllers.pods import is_finished
-from .controllers.taints import NOT_READY, UNREACHABLE, UNSCHEDULABLE, taints_of, untolerated
 from .informer import Controller, SharedInformers
 from .node_fit import Reason, free_ports_reason, free_resources_reasons, selection_reason, share_taken
 from .objects import (
@@ -32,6 +31,7 @@ from .objects import (
     namespace_of,
     uid_of,
 )
+from .resources.taints import NOT_READY, UNREACHABLE, UNSCHEDULABLE, taints_of, untolerated
 
 NAME = "default-scheduler"
 

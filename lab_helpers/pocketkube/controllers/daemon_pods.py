@@ -8,8 +8,8 @@ from __future__ import annotations
 from ..node_fit import selection_reason
 from ..objects import Obj, annotations_of, copy, labels_of, name_of
 from ..resources.daemonset import TEMPLATE_GENERATION
+from ..resources.taints import NOT_READY, UNREACHABLE, UNSCHEDULABLE, taints_of, untolerated
 from .history import REVISION_HASH
-from .taints import NOT_READY, UNREACHABLE, UNSCHEDULABLE, taints_of, untolerated
 
 _GENERATION = "pod-template-generation"
 _PRESSURES = ("disk-pressure", "memory-pressure", "pid-pressure")

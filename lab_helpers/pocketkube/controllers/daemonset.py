@@ -31,7 +31,7 @@ from .daemon_pods import is_updated, node_of, rolling_limits, should_run, templa
 from .events import EventRecorder
 from .history import RESOURCE as REVISIONS
 from .history import REVISION_HASH, RevisionHistory
-from .pods import PodControl, is_available, is_finished, is_ready, phase_of, seconds_until_available
+from .pods import PodControl, is_available, is_finished, is_ready, phase_of, seconds_until_next_available
 
 _RESOURCE = "daemonsets.apps"
 _KIND = "DaemonSet"
@@ -222,11 +222,9 @@ class DaemonSetController(Controller):
         return status | {name: count for name, count in rest.items() if count}
 
     def _look_again_when_available(self, key: str, daemons: Obj, pods: list[Obj]) -> None:
-        now = self.clock.now()
-        waits = [seconds_until_available(pod, _min_ready(daemons), now) for pod in pods]
-        pending = [wait for wait in waits if wait]
-        if pending:
-            self.queue.add_after(key, min(pending))
+        wait = seconds_until_next_available(pods, _min_ready(daemons), self.clock.now())
+        if wait is not None:
+            self.queue.add_after(key, wait)
 
     # --- what changed ---
 

@@ -7,14 +7,14 @@ Models pkg/controller/nodelifecycle and pkg/controller/tainteviction (v1.36).
 
 from __future__ import annotations
 
-from ..api.status import StatusError
+from ..api.status import ignoring_not_found
 from ..client import STRATEGIC_MERGE_PATCH, Client, EventType
 from ..clock import Clock, parse_rfc3339
 from ..informer import Controller, SharedInformers
 from ..objects import Obj, condition_of, is_condition_true, is_deleting, key_of, name_of, namespace_of, uid_of
+from ..resources.taints import NOT_READY, UNREACHABLE, UNSCHEDULABLE, taints_of, tolerates, tolerations_of
 from .events import EventRecorder
 from .pods import is_ready
-from .taints import NOT_READY, UNREACHABLE, UNSCHEDULABLE, taints_of, tolerates, tolerations_of
 
 GRACE_SECONDS = 50.0
 """How long a node may be silent: kube-controller-manager's --node-monitor-grace-period."""
@@ -149,11 +149,8 @@ class NodeLifecycleController(Controller):
                 self.queue.add_after(name_of(node), stays)
                 continue
             self._recorder.event(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {key_of(pod)}")
-            try:
+            with ignoring_not_found():
                 await self._client.delete("pods", name_of(pod), namespace_of(pod), uid=uid_of(pod))
-            except StatusError as error:
-                if error.code != 404:
-                    raise
 
     def _pods_on(self, node: Obj) -> list[Obj]:
         return [pod for pod in self._pods.list() if pod["spec"].get("nodeName") == name_of(node)]

@@ -63,6 +63,12 @@ def seconds_until_available(pod: Obj, min_ready_seconds: int, now: float) -> flo
     return None if since is None else max(0.0, since + min_ready_seconds - now)
 
 
+def seconds_until_next_available(pods: list[Obj], min_ready_seconds: int, now: float) -> float | None:
+    """How long until the next of these Pods has been ready for long enough; None if nothing is awaited."""
+    waits = [seconds_until_available(pod, min_ready_seconds, now) for pod in pods]
+    return min((wait for wait in waits if wait), default=None)
+
+
 def is_available(pod: Obj, min_ready_seconds: int, now: float) -> bool:
     """True if the Pod has been ready for `minReadySeconds`."""
     return seconds_until_available(pod, min_ready_seconds, now) == 0.0

@@ -39,7 +39,7 @@ from .pods import (
     is_namespace_terminating,
     is_ready,
     pod_keys,
-    seconds_until_available,
+    seconds_until_next_available,
 )
 
 _BURST_REPLICAS = 500
@@ -237,11 +237,9 @@ class ReplicationManager(Controller):
 
     def _look_again_when_available(self, key: str, owner: Obj, active: list[Obj]) -> None:
         min_ready = int(owner["spec"].get("minReadySeconds") or 0)
-        now = self.clock.now()
-        waits = [seconds_until_available(pod, min_ready, now) for pod in active]
-        pending = [wait for wait in waits if wait]
-        if pending:
-            self.queue.add_after(key, min(pending))
+        wait = seconds_until_next_available(active, min_ready, self.clock.now())
+        if wait is not None:
+            self.queue.add_after(key, wait)
 
 
 def _status_errors(results: Iterable[Obj | BaseException]) -> Iterable[StatusError]:

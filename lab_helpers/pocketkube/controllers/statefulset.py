@@ -28,7 +28,7 @@ from .adoption import Claims
 from .events import EventRecorder
 from .history import RESOURCE as REVISIONS
 from .history import REVISION_HASH, RevisionHistory
-from .pods import is_finished, seconds_until_available
+from .pods import is_finished, seconds_until_available, seconds_until_next_available
 from .stateful_pods import (
     identity,
     is_healthy,
@@ -219,11 +219,9 @@ class StatefulSetController(Controller):
         }
 
     def _look_again_when_available(self, key: str, owner: Obj, pods: list[Obj]) -> None:
-        now = self.clock.now()
-        waits = [seconds_until_available(pod, _min_ready(owner), now) for pod in pods]
-        pending = [wait for wait in waits if wait]
-        if pending:
-            self.queue.add_after(key, min(pending))
+        wait = seconds_until_next_available(pods, _min_ready(owner), self.clock.now())
+        if wait is not None:
+            self.queue.add_after(key, wait)
 
     # --- what changed ---
 

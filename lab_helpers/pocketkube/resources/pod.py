@@ -21,11 +21,10 @@ from .pod_update import validate_pod_update
 from .pod_validation import validate_new_pod, validate_pod
 from .priority_class import SYSTEM_CLASSES
 from .strategy import Strategy
+from .taints import NOT_READY, UNREACHABLE
 
 TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 _TOKEN_SECONDS = 3607
-_NOT_READY = "node.kubernetes.io/not-ready"
-_UNREACHABLE = "node.kubernetes.io/unreachable"
 _TOLERATED_SECONDS = 300
 _FIELDS = (
     "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
@@ -178,7 +177,7 @@ def _token_projection() -> Obj:
 def _admit_tolerations(spec: Obj) -> None:
     """For five minutes a Pod stays on a node that doesn't answer."""
     tolerations = spec.setdefault("tolerations", [])
-    for key in (_NOT_READY, _UNREACHABLE):
+    for key in (NOT_READY, UNREACHABLE):
         if not any(_tolerates_eviction(toleration, key) for toleration in tolerations):
             tolerations.append(
                 {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _TOLERATED_SECONDS}
