@@ -8,7 +8,9 @@ from . import discovery, openapi
 from .answers import respond
 from .descriptions import described_document
 from .discovery import Document
-from .negotiate import encode
+from .negotiate import JSON, encode
+from .status import StatusError
+from .swagger import swagger_document
 from .tokens import TokenAuthority
 
 
@@ -36,6 +38,9 @@ async def find_document(
             return Document(encode(tokens.keys()), "application/jwk-set+json")
         case ["version"]:
             return discovery.version_document()
+        case ["openapi", "v2"]:
+            _refuse_protobuf(accept)
+            return swagger_document()
         case ["openapi", "v3"]:
             return openapi.index(described=_is_explain(request))
         case ["openapi", "v3", *rest]:
@@ -43,6 +48,12 @@ async def find_document(
             described = request.rel_url.query.get("described") == "true"
             return await described_document(path) if described else openapi.document(path)
     return None
+
+
+def _refuse_protobuf(accept: str) -> None:
+    """StatusError 406 for a client that could not read what we would answer."""
+    if accept.startswith("application/com.github.proto-openapi") and "," not in accept:
+        raise StatusError.not_acceptable((JSON,))
 
 
 def serve_document(request: web.BaseRequest, document: Document) -> web.Response:

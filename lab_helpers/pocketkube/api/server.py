@@ -2,8 +2,8 @@
 
     /api, /apis, ...          discovery, from the resource table
     /api/v1/..., /apis/g/v/... resources (`handlers`) and reviews
-    /openapi/v3               the types of everything
-    /healthz, /livez, /readyz, /version
+    /openapi/v2, /openapi/v3  the types of everything
+    /healthz, /livez, /readyz, /metrics, /version
 
 Verbs on objects are the operations' work. Models apiserver pkg/server (v1.36).
 """
@@ -19,6 +19,7 @@ from typing import Any
 from aiohttp import web
 
 from ..config import ClusterConfig
+from ..metrics import CONTENT_TYPE as METRICS_TYPE
 from ..pki import Pki
 from .answers import Answer, answer_error, answer_object, respond
 from .auth import Attributes, User, authorize
@@ -26,10 +27,12 @@ from .authentication import Authenticator
 from .decoding import decode_plain
 from .documents import find_document, serve_document
 from .handlers import Call, Handlers
+from .health import health_report
 from .intake import BODY_LIMIT, HEADER_SECONDS, LONGEST_LINE, Doorkeeper, malformed, read_body, spare_tls_buffers
 from .kubelet_proxy import KubeletProxy
 from .negotiate import Representation
 from .operations import Operations
+from .request_metrics import ROUTE, RequestMetrics
 from .reviews import REVIEWS, Review
 from .routes import Router
 from .status import StatusError
@@ -59,6 +62,7 @@ class ApiServer:
         self._kubelets = KubeletProxy(config.kubelet_socket)
         self._handlers = Handlers(operations, self._watches, self._kubelets, self._authenticator)
         self._router = Router()
+        self._metrics = RequestMetrics(operations.store)
         self._listeners: list[asyncio.Server] = []
         self._server: web.Server | None = None
         self._doorkeeper = Doorkeeper()
@@ -116,6 +120,12 @@ class ApiServer:
         return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=BODY_LIMIT)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        with self._metrics.measure(request) as codes:
+            response = await self._answer(request)
+            codes.append(response.status)
+            return response
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             return await self._dispatch(request)
         except StatusError as error:
@@ -140,6 +150,8 @@ class ApiServer:
         authorize(user, Attributes(request.method.lower(), request.path))
         if request.method not in ("GET", "HEAD"):
             raise StatusError.method_not_allowed()
+        if parts == ["metrics"]:
+            return respond(request, self._metrics.page(), METRICS_TYPE)
         if root in _HEALTH_CHECKS and len(parts) <= 2:
             return self._health(request, root, parts[1:])
         document = await find_document(request, parts, self._address, self._tokens)
@@ -153,6 +165,7 @@ class ApiServer:
             return await self._serve_review(request, user, review)
         route = self._router.route(group, version, parts)
         if route is not None:
+            request[ROUTE] = route
             return await self._handlers.handle(Call(request, route, request.rel_url.query, user))
         plural = parts[2] if parts[0] == "namespaces" and len(parts) > 2 else parts[0]
         authorize(user, Attributes(request.method.lower(), request.path, group, plural))
@@ -170,18 +183,19 @@ class ApiServer:
 
     def _health(self, request: web.BaseRequest, root: str, name: list[str]) -> web.StreamResponse:
         """`ok`, or what is not."""
-        checks = {"ping": lambda: True, **(self.readiness if root == "readyz" else {})}
+        checks: dict[str, Callable[[], bool]] = {"ping": lambda: True, "log": lambda: True, "etcd": self._stores}
+        if root == "readyz":
+            checks |= {**self.readiness, "shutdown": lambda: self._server is not None}
         if name:
             if name[0] not in checks:
                 return _not_found()
             checks = {name[0]: checks[name[0]]}
-        results = {check: ask() for check, ask in checks.items()}
-        healthy = all(results.values())
-        lines = [f"[+]{check} ok" if good else f"[-]{check} failed: not yet" for check, good in results.items()]
-        lines.append(f"{root} check {'passed' if healthy else 'failed'}\n")
-        verbose = "verbose" in request.rel_url.query or not healthy
-        text = "\n".join(lines) if verbose else "ok"
+        query = request.rel_url.query
+        healthy, text = health_report(root, checks, verbose="verbose" in query, excluded=query.getall("exclude", []))
         return respond(request, text.encode(), "text/plain; charset=utf-8", 200 if healthy else 500)
+
+    def _stores(self) -> bool:
+        return self._operations.store.revision > 0
 
 
 class _Plain:

@@ -364,7 +364,7 @@ def test_readiness_is_asked_of_all_who_have_a_say() -> None:
         assert (await served.get("/livez")).status == 200
         assert (await served.get("/readyz/ping")).body == b"ok"
         verbose = await served.get("/livez?verbose")
-        assert verbose.body == b"[+]ping ok\nlivez check passed\n"
+        assert verbose.body == b"[+]ping ok\n[+]log ok\n[+]etcd ok\nlivez check passed\n"
 
     run(scenario)
 
