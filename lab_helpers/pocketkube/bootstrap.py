@@ -12,6 +12,8 @@ from .config import ClusterConfig
 from .controllers.serviceaccount import default_account, root_ca
 from .objects import SERVICE_NAME_LABEL, Obj, copy, name_of, namespace_of
 from .resources.namespace import SYSTEM_NAMESPACES
+from .resources.priority_class import system_classes
+from .resources.service_cidr import default_service_cidr, in_use
 
 COREDNS_IMAGE = "registry.k8s.io/coredns/coredns:v1.12.1"
 
@@ -49,8 +51,21 @@ async def bootstrap(client: Client, config: ClusterConfig, *, ca_certificate: st
         await _ensure(client, "serviceaccounts", default_account(name))
         if ca_certificate:
             await _ensure(client, "configmaps", root_ca(name, ca_certificate), heal=("data",))
+    for priority_class in system_classes():
+        await _ensure(client, "priorityclasses.scheduling.k8s.io", priority_class)
+    await _service_cidr(client, config)
     await ensure_kubernetes_service(client, config)
     await _cluster_dns(client, config)
+
+
+async def _service_cidr(client: Client, config: ClusterConfig) -> None:
+    """From where ClusterIPs come."""
+    resource, wanted = "servicecidrs.networking.k8s.io", default_service_cidr(config.service_cidr)
+    await _ensure(client, resource, wanted)
+    current = await client.get(resource, name_of(wanted))
+    if not current.get("status"):
+        status = in_use(current["metadata"]["creationTimestamp"])
+        await client.patch(resource, name_of(wanted), {"status": status}, subresource="status")
 
 
 async def ensure_kubernetes_service(client: Client, config: ClusterConfig) -> None:

@@ -318,6 +318,17 @@ class StatusError(Exception):
         return cls(504, "Timeout", message, {"causes": causes, "retryAfterSeconds": retry_seconds})
 
     @classmethod
+    def too_many_requests(cls, message: str, retry_after_seconds: int, causes: Iterable[Cause] = ()) -> StatusError:
+        """Try again later: an eviction that a budget does not allow."""
+        details: Obj = {}
+        listed = [cause.to_json() for cause in causes]
+        if listed:
+            details["causes"] = listed
+        if retry_after_seconds:
+            details["retryAfterSeconds"] = retry_after_seconds
+        return cls(429, "TooManyRequests", message, details)
+
+    @classmethod
     def request_too_large(cls, message: str) -> StatusError:
         """A body over the limit."""
         return cls(413, "RequestEntityTooLarge", message)

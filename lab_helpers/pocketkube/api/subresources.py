@@ -10,9 +10,9 @@ from typing import Any
 
 from ..objects import Obj, copy, name_of
 from ..resources.table import Resource
-from .deletion import delete_object
+from .eviction import evict
 from .registry import Registry
-from .request import DeleteOptions, RequestContext
+from .request import RequestContext
 from .selectors import format_label_selector, format_labels
 from .status import Cause, StatusError, invalid_value, required
 
@@ -100,11 +100,8 @@ def _assign(registry: Registry, resource: Resource, current: Obj, node: str) -> 
 
 
 def evict_pod(registry: Registry, ctx: RequestContext, resource: Resource, current: Obj, eviction: Obj) -> Obj:
-    """Deletes a Pod as `kubectl drain` asks for it. Models core/pod/storage/eviction.go without budgets."""
-    given = (eviction.get("metadata") or {}).get("name")
-    if given and given != name_of(current):
-        raise StatusError.bad_request("name in URL does not match name in Eviction object")
-    delete_object(registry, ctx, resource, current, DeleteOptions.from_body(eviction.get("deleteOptions") or {}))
+    """Deletes a Pod as `kubectl drain` asks for it; see `eviction`."""
+    evict(registry, ctx, current, eviction)
     return accepted()
 
 

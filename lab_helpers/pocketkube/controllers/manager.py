@@ -14,12 +14,15 @@ from ..scheduler import NAME as SCHEDULER
 from ..scheduler import Scheduler
 from .daemonset import DaemonSetController
 from .deployment import DeploymentController
+from .disruption import DisruptionController
 from .endpoints import EndpointsController
 from .endpointslice import EndpointSliceController
 from .endpointslice_mirroring import EndpointSliceMirroringController
 from .event_ttl import EventTTLController
 from .events import EventRecorder
 from .garbage_collector import GarbageCollector
+from .ip_addresses import IPAddressController
+from .job import JobController
 from .kubernetes_service import KubernetesServiceController
 from .load_balancer import LoadBalancerController
 from .namespace import NamespaceController
@@ -27,6 +30,7 @@ from .node_lifecycle import NodeLifecycleController
 from .pod_gc import PodGarbageCollector
 from .replicaset import ReplicaSetController
 from .replicationcontroller import ReplicationControllerController
+from .resource_quota import ResourceQuotaController
 from .serviceaccount import RootCAPublisher, ServiceAccountController
 from .statefulset import StatefulSetController
 
@@ -49,10 +53,14 @@ def new_controllers(
         DeploymentController(client, informers, recorder("deployment-controller"), clock),
         StatefulSetController(client, informers, recorder("statefulset-controller"), clock),
         DaemonSetController(client, informers, recorder("daemonset-controller"), clock),
+        JobController(client, informers, recorder("job-controller"), clock),
+        DisruptionController(client, informers, recorder("controllermanager"), clock),
         NodeLifecycleController(client, informers, recorder("node-controller"), clock),
         PodGarbageCollector(client, informers, clock),
         LoadBalancerController(client, informers, recorder("service-controller"), config.node_cidr, clock),
         KubernetesServiceController(client, informers, config, clock),
+        IPAddressController(client, informers, clock),
+        ResourceQuotaController(client, informers, clock),
         ServiceAccountController(client, informers, clock),
         NamespaceController(client, informers, clock),
         GarbageCollector(client, informers, clock),

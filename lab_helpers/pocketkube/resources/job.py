@@ -6,7 +6,7 @@ of one says so. Models pkg/apis/batch/{v1/defaults.go,validation}, pkg/registry/
 
 from __future__ import annotations
 
-from ..api.status import Cause, invalid_value, not_supported, required
+from ..api.status import Cause, forbidden_field, invalid_value, not_supported, required
 from ..objects import Obj
 from .label_selector import validate_label_selector
 from .metadata import validate_immutable, validate_labels
@@ -136,8 +136,8 @@ def _validate_job(spec: Obj, path: str) -> list[Cause]:
     mode = spec.get("completionMode", "NonIndexed")
     if mode not in ("NonIndexed", "Indexed"):
         causes.append(not_supported(f"{path}.completionMode", mode, ["Indexed", "NonIndexed"]))
-    if mode == "Indexed" and spec.get("completions") is None:
-        causes.append(required(f"{path}.completions", "when completion mode is Indexed"))
+    elif mode == "Indexed":
+        causes.append(forbidden_field(f"{path}.completionMode", "this cluster runs Jobs without indexes only"))
     template = spec["template"]
     labels = template["metadata"].get("labels") or {}
     causes += validate_labels(labels, f"{path}.template.labels")

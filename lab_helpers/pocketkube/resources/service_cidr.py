@@ -14,7 +14,9 @@ from .naming import cidr_problems, ip_problems
 from .strategy import Strategy
 
 DEFAULT = "kubernetes"
-FINALIZER = "networking.k8s.io/service-cidr-finalizer"
+MANAGED_BY = "ipaddress.kubernetes.io/managed-by"
+MANAGER = "ipallocator.k8s.io"
+_FINALIZER = "networking.k8s.io/service-cidr-finalizer"
 _ONE_RANGE = "this cluster gives out ClusterIPs of the ServiceCIDR 'kubernetes' alone: the new range stays unused"
 
 
@@ -71,22 +73,31 @@ class IPAddressStrategy(Strategy):
 
 
 def default_service_cidr(cidr: str) -> Obj:
-    """The range that the cluster was made with."""
+    """The range that the cluster was made with, without the condition that says it is in use."""
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "ServiceCIDR",
-        "metadata": {"name": DEFAULT, "finalizers": [FINALIZER]},
+        "metadata": {"name": DEFAULT, "finalizers": [_FINALIZER]},
         "spec": {"cidrs": [cidr]},
     }
+
+
+def in_use(since: str) -> Obj:
+    """The status of the default range."""
+    condition = {
+        "type": "Ready",
+        "status": "True",
+        "lastTransitionTime": since,
+        "reason": "",
+        "message": "Kubernetes default Service CIDR is ready",
+    }
+    return {"conditions": [condition]}
 
 
 def address_of(address: str, namespace: str, service: str) -> Obj:
     """The IPAddress of a Service's ClusterIP. Models ipallocator's newIPAddress."""
     family = "IPv6" if ":" in address else "IPv4"
-    labels = {
-        "ipaddress.kubernetes.io/ip-family": family,
-        "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
-    }
+    labels = {"ipaddress.kubernetes.io/ip-family": family, MANAGED_BY: MANAGER}
     parent = {"resource": "services", "namespace": namespace, "name": service}
     return {
         "apiVersion": "networking.k8s.io/v1",
