@@ -113,6 +113,7 @@ def _spawn(config: ClusterConfig, report_fd: int, api_port: int) -> subprocess.P
     request = {"config": settings, "report_fd": report_fd, "api_port": api_port}
     log = config.state_dir / "supervisor.log"
     with log.open("ab") as output:
+        log.chmod(0o600)
         return subprocess.Popen(
             [sys.executable, "-m", "lab_helpers.pocketkube.daemon", json.dumps(request)],
             stdin=subprocess.DEVNULL,

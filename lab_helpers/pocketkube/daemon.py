@@ -8,6 +8,7 @@ when it dies. Everything ends with it. What the children do is left to `control_
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import importlib
 import json
@@ -22,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..errors import ClusterAlreadyUp, LabError, StartFailed
+from ..errors import ClusterAlreadyUp, LabError, StartFailed, StateUnusable
 from .config import ClusterConfig
 from .report import Report
 from .state import Lock, StateDir
@@ -40,6 +41,8 @@ GRACE = 8.0
 
 RESTART_PAUSES = (0.1, 0.5, 1.0, 5.0, 10.0)
 """Seconds before a child that died is started again, by how often it died within the last minute."""
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 log = logging.getLogger("supervisor")
 
@@ -71,7 +74,6 @@ class Supervisor:
         self.state = StateDir(config.state_dir)
         self.children: list[Child] = []
         self.restarts: dict[str, float] = {}
-        self.lock = -1
 
     def run(self) -> None:
         """Runs until SIGTERM. Raises LabError if the cluster can't be started."""
@@ -96,7 +98,7 @@ class Supervisor:
 
     def _take_locks(self) -> None:
         try:
-            self.lock = self.state.take(Lock.SUPERVISOR)
+            sign(self.lock)
             self.state.take(Lock.PROCESSES)
         except BlockingIOError:
             raise ClusterAlreadyUp(
@@ -113,8 +115,9 @@ class Supervisor:
         """The API's TCP socket, on the port it had before if it was up before, and its Unix socket."""
         remembered = self.state.folder / "api-port"
         port = self.api_port
-        if not port and remembered.exists():
-            port = int(remembered.read_text())
+        if not port:
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                port = int(remembered.read_text())
         tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -227,6 +230,10 @@ def _become_child(child: Child, log_dir: Path, blocked: tuple[signal.Signals, ..
     except LabError as error:
         log.error("%s", error)
         report.error(error)
+    except OSError as error:
+        log.exception("the %s process failed", child.name)
+        if error.errno in _NO_SPACE:
+            report.error(_unwritable(log_dir.parent, error))
     except BaseException:
         logging.getLogger(child.name).exception("the %s process failed", child.name)
     finally:
@@ -253,6 +260,7 @@ def _set_up_logging() -> None:
 def _run_node(config: ClusterConfig, report: Report) -> None:
     from . import node
 
+    os.umask(0o022)  # what the image of a Pod's root expects
     node.run(config, report)
 
 
@@ -264,6 +272,7 @@ def _run_control_plane(config: ClusterConfig, listeners: tuple[socket.socket, so
 
 def main(argv: list[str]) -> int:
     """Runs a supervisor from the request of `clusters.lifecycle`: a JSON object as the only argument."""
+    os.umask(0o077)
     request: dict[str, Any] = json.loads(argv[0])
     settings = request["config"] | {"state_dir": Path(request["config"]["state_dir"])}
     config = ClusterConfig(**settings)
@@ -272,11 +281,17 @@ def main(argv: list[str]) -> int:
     supervisor = Supervisor(config, report, api_port=request["api_port"])
     try:
         supervisor.run()
-    except LabError as error:
+    except (LabError, OSError) as error:
         supervisor._end_children()
-        report.error(error)
-        return error.exit_code
+        failure = error if isinstance(error, LabError) else _unwritable(config.state_dir, error)
+        report.error(failure)
+        return failure.exit_code
     return 0
+
+
+def _unwritable(folder: Path, error: OSError) -> StateUnusable:
+    why = f"The cluster's files in {folder} can't be written: {error.strerror}."
+    return StateUnusable(why, hint="Free some space, or set SERVICELAB_HOME to another folder.")
 
 
 if __name__ == "__main__":

@@ -139,13 +139,18 @@ def _embed(path: Path) -> str:
 
 
 def _write_private(path: Path, content: bytes) -> None:
-    """Writes a file of mode 0600 in one step: a reader sees the old content or the new."""
+    """Writes a file of mode 0600 in one step: a reader sees the old content or the new, also when the disk is full."""
+    if path.is_file() and path.read_bytes() == content:
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    temporary.replace(path)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 class _Authority:
