@@ -49,7 +49,7 @@ async def serve_port_forward(request: web.Request, ports: Sequence[int], dial: D
     socket = web.WebSocketResponse(protocols=(TUNNEL, V5, V4), max_msg_size=0, compress=False)
     await socket.prepare(request)
     carrier = WebSocketLink(socket)
-    tunnels = socket.ws_protocol in (TUNNEL, None)
+    tunnels = socket.ws_protocol == TUNNEL  # A client that names no protocol, such as kr8s, means channels.
     try:
         await _serve(carrier, _Tunnel(carrier, dial) if tunnels else _Channels(carrier, ports, dial))
     except ProtocolError:
