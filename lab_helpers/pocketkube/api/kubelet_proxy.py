@@ -18,6 +18,7 @@ from aiohttp import web
 
 from ..objects import Obj, name_of, namespace_of
 from ..upgrade import Connection, Upgraded, splice
+from .log_options import log_options
 from .proxy import serve_proxy
 from .proxy_target import ProxyTarget
 from .routes import Route
@@ -26,16 +27,6 @@ from .status import StatusError
 _LONGEST_HEAD = 64 * 1024
 _HOP_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "authorization", "keep-alive"})
 _STREAM_FLAGS = (("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty"))
-_LOG_OPTIONS = (
-    "follow",
-    "previous",
-    "timestamps",
-    "sinceSeconds",
-    "sinceTime",
-    "tailLines",
-    "limitBytes",
-    "stream",
-)
 Query = list[tuple[str, str]]
 
 
@@ -73,10 +64,10 @@ class KubeletProxy:
 
     async def log(self, request: web.BaseRequest, pod: Obj, query: Query) -> web.StreamResponse:
         """The output of a container as plain text, followed if asked for."""
+        options = log_options(name_of(pod), query)
         container = _container(pod, _first(query, "container"))
         if not pod["spec"].get("nodeName"):
             return web.Response(status=204)
-        options = [(key, value) for key, value in query if key in _LOG_OPTIONS and value]
         path = _path("containerLogs", pod, container)
         connector = aiohttp.UnixConnector(str(self._socket))
         timeout = aiohttp.ClientTimeout(total=None)

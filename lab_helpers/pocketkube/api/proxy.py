@@ -80,7 +80,9 @@ async def serve_proxy(request: web.BaseRequest, target: ProxyTarget, kubelet: Pa
     prefix = url.path.removesuffix(path) if path else url.path
     reader, writer = await _connect(target, kubelet)
     try:
-        writer.write(_request_head(request, urlunsplit(("", "", path or "/", url.query, "")), prefix, path))
+        writer.write(
+            _request_head(request, urlunsplit(("", "", f"{target.folder}{path or '/'}", url.query, "")), prefix, path)
+        )
         sending = asyncio.create_task(_send_body(request, writer))
         try:
             head = await _Head.read(reader)

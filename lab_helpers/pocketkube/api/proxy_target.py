@@ -33,6 +33,8 @@ class ProxyTarget:
     address: str = ""
     """As errors name it."""
     secure: bool = False
+    folder: str = ""
+    """What is put before the path of a request."""
 
 
 def find_target(operations: Operations, route: Route, random: Random) -> ProxyTarget:
@@ -61,7 +63,7 @@ def _node(operations: Operations, name: str, port: str) -> ProxyTarget:
     operations.get(RESOURCES["nodes"], "", name)
     if port not in ("", str(KUBELET_PORT)):
         raise unreachable(f"dial tcp {name}:{port}: connect: connection refused")
-    return ProxyTarget("")
+    return ProxyTarget("", folder=f"/nodes/{quote(name, safe='')}")
 
 
 def _pod(pod: Obj, port: str, secure: bool) -> ProxyTarget:

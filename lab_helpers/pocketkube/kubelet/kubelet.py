@@ -74,6 +74,15 @@ class Kubelet:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._finished: set[str] = set()
 
+    @property
+    def config(self) -> ClusterConfig:
+        """The cluster's."""
+        return self._node.config
+
+    def workers(self) -> list[PodWorker]:
+        """The workers of all Pods of this node."""
+        return list(self._workers.values())
+
     def pods(self) -> list[Obj]:
         """The Pods of this node, as seen last."""
         return [worker.pod for worker in self._workers.values()]

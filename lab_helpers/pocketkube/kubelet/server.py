@@ -1,6 +1,7 @@
 """The kubelets' own HTTP server: exec, attach, port-forward and logs of the Pods of all nodes of one node process.
 
-It listens on a Unix socket with the paths of the real kubelet; the API server forwards its clients to it.
+It listens on a Unix socket with the paths of the real kubelet; the API server forwards its clients to it. `/nodes/NAME`
+before a path asks one node alone, `/dial` is a way into a Pod for the API server's proxy.
 How streams are spoken is left to `streams/`, how logs are read to `logs.py`.
 Models pkg/kubelet/server/server.go (v1.36).
 """
@@ -14,9 +15,11 @@ from pathlib import Path
 from aiohttp import web
 
 from ..clock import Clock
+from ..metrics import CONTENT_TYPE as METRICS_TYPE
 from ..objects import Obj, name_of
 from ..upgrade import Connection, Upgraded, splice, switching_protocols
 from .container_record import ContainerRecord, containers_of
+from .figures import configuration, metrics_page
 from .kubelet import Kubelet
 from .logs import InvalidLogOptions, LogOptions, LogReader, follow, log_path
 from .pod_worker import PodWorker
@@ -59,15 +62,33 @@ class KubeletServer:
             application.router.add_route(method, "/portForward/{namespace}/{pod}", self._port_forward)
         application.router.add_get("/dial/{namespace}/{pod}/{port}", self._dial)
         application.router.add_get(f"/containerLogs{container}", self._logs)
-        application.router.add_get("/healthz", self._healthz)
-        application.router.add_get("/pods", self._pods)
+        for node in ("", "/nodes/{node}"):
+            application.router.add_get(f"{node}/healthz", self._healthz)
+            application.router.add_get(f"{node}/pods", self._pods)
+            application.router.add_get(f"{node}/metrics", self._metrics)
+            application.router.add_get(f"{node}/configz", self._configz)
         return application
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok")
 
-    async def _pods(self, _: web.Request) -> web.Response:
-        pods = [pod for kubelet in self._kubelets for pod in kubelet.pods()]
+    async def _metrics(self, request: web.Request) -> web.Response:
+        page = metrics_page(self._kubelets_of(request))
+        return web.Response(body=page, headers={"Content-Type": METRICS_TYPE})
+
+    async def _configz(self, request: web.Request) -> web.Response:
+        return web.json_response(configuration(self._kubelets_of(request)[0].config))
+
+    def _kubelets_of(self, request: web.Request) -> list[Kubelet]:
+        """The kubelet of the node that the path names; all of them if it names none."""
+        node = request.match_info.get("node", "")
+        found = [kubelet for kubelet in self._kubelets if kubelet.node_name == node or not node]
+        if not found:
+            raise web.HTTPNotFound(text=f'node "{node}" not found')
+        return found
+
+    async def _pods(self, request: web.Request) -> web.Response:
+        pods = [pod for kubelet in self._kubelets_of(request) for pod in kubelet.pods()]
         return web.json_response({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": pods})
 
     async def _exec(self, request: web.Request) -> web.StreamResponse:

@@ -58,6 +58,10 @@ def test_a_node_shows_its_kubelet(one_kubectl: Kubectl) -> None:
     assert one_kubectl("get", "--raw", f"{path}/proxy/healthz") == "ok"
     pods = json.loads(one_kubectl("get", "--raw", f"{path}:10250/proxy/pods"))
     assert "web" in [pod["metadata"]["name"] for pod in pods["items"]]
+    metrics = one_kubectl("get", "--raw", f"{path}/proxy/metrics")
+    assert f'kubelet_node_name{{node="{node}"}} 1\n' in metrics and "kubelet_running_pods " in metrics
+    settings = json.loads(one_kubectl("get", "--raw", f"{path}/proxy/configz"))
+    assert settings["kubeletconfig"]["clusterDNS"] == ["10.96.0.10"]
     assert 'nodes "nosuch" not found' in one_kubectl.fails("get", "--raw", "/api/v1/nodes/nosuch/proxy/healthz")
 
 
