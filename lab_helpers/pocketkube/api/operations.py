@@ -111,6 +111,7 @@ class Operations:
         subresource: str = "",
     ) -> Written:
         """PUT: 200, or 201 where a PUT may create."""
+        check_name(obj.get("metadata") or {}, name)
         shelf = self._registry.shelf(resource)
         current = self.store.get(shelf, namespace if resource.namespaced else "", name)
         if current is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 
+from ..api.body import parse_json
 from ..api.status import Cause, forbidden_field, invalid_value, required, too_long
 from ..objects import Obj
 from .metadata import validate_immutable
@@ -14,6 +15,7 @@ from .naming import config_key_problems
 from .strategy import Strategy
 
 _LIMIT = 1024 * 1024
+_ACCOUNT = "kubernetes.io/service-account.name"
 _IMMUTABLE_SET = "field is immutable when `immutable` is set"
 _NEEDED_KEYS = {
     "kubernetes.io/dockercfg": (".dockercfg",),
@@ -66,6 +68,7 @@ class SecretStrategy(Strategy):
             causes.append(too_long("data", _LIMIT))
         missing = [key for key in _NEEDED_KEYS.get(obj["type"], ()) if key not in data]
         causes += [required(f"data[{key}]") for key in missing]
+        causes += _validate_docker(obj["type"], data) + _validate_account(obj)
         if obj["type"] == "kubernetes.io/basic-auth" and not {"username", "password"} & set(data):
             causes += [required(f"data[{key}]") for key in ("username", "password")]
         return causes
@@ -82,6 +85,26 @@ class SecretStrategy(Strategy):
     def fields(self, obj: Obj) -> dict[str, str]:
         """Their values."""
         return {"type": obj.get("type") or ""}
+
+
+def _validate_docker(kind: str, data: Obj) -> list[Cause]:
+    """Credentials of a registry are JSON."""
+    causes: list[Cause] = []
+    for key in _NEEDED_KEYS.get(kind, ()):
+        if key.startswith(".docker") and key in data:
+            try:
+                parse_json(base64.b64decode(data[key]))
+            except ValueError as error:
+                causes.append(invalid_value(f"data[{key}]", "<secret contents redacted>", str(error)))
+    return causes
+
+
+def _validate_account(obj: Obj) -> list[Cause]:
+    """A token names its account."""
+    annotations = obj["metadata"].get("annotations") or {}
+    if obj["type"] != "kubernetes.io/service-account-token" or annotations.get(_ACCOUNT):
+        return []
+    return [required(f"metadata.annotations[{_ACCOUNT}]")]
 
 
 def _sealed_causes(new: Obj, old: Obj, fields: tuple[str, ...]) -> list[Cause]:

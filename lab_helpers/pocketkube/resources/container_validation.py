@@ -21,6 +21,7 @@ from .service_validation import PROTOCOLS, validate_port_or_name
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
 _NOT_NEGATIVE = "must be greater than or equal to 0"
+_MOST_ID = 2**31 - 1
 _STANDARD_RESOURCES = ("cpu", "ephemeral-storage", "memory")
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
 _HOOK_HANDLERS = ("exec", "httpGet", "tcpSocket", "sleep")
@@ -29,6 +30,11 @@ _FIELD_PATHS = (
     "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs",
 )  # fmt: skip
 _FIELD_MAPS = ("metadata.annotations", "metadata.labels")
+_RESOURCE_FIELDS = (
+    "limits.cpu", "limits.ephemeral-storage", "limits.memory",
+    "requests.cpu", "requests.ephemeral-storage", "requests.memory",
+)  # fmt: skip
+_HUGE_FIELDS = ("limits.hugepages-", "requests.hugepages-")
 
 
 def validate_containers(spec: Obj, volumes: set[str], path: str) -> list[Cause]:
@@ -36,20 +42,32 @@ def validate_containers(spec: Obj, volumes: set[str], path: str) -> list[Cause]:
     containers = spec.get("containers") or []
     causes: list[Cause] = [] if containers else [required(f"{path}.containers")]
     names: set[str] = set()
+    grace = spec.get("terminationGracePeriodSeconds")
     for index, container in enumerate(containers):
         where = f"{path}.containers[{index}]"
         causes += _validate_common(container, volumes, where) + _validate_unique(container, names, where)
-        causes += _validate_life(container, where)
+        causes += _validate_life(container, grace, where)
     causes += _validate_host_ports(containers, f"{path}.containers")
     for index, container in enumerate(spec.get("initContainers") or []):
         where = f"{path}.initContainers[{index}]"
         causes += _validate_common(container, volumes, where) + _validate_unique(container, names, where)
-        causes += _validate_init(container, where)
+        causes += _validate_init(container, grace, where)
     for index, container in enumerate(spec.get("ephemeralContainers") or []):
         where = f"{path}.ephemeralContainers[{index}]"
         causes += _validate_common(container, volumes, where) + _image_causes(container, where)
-        causes += _validate_unique(container, names, where) + _validate_ephemeral(container, where)
+        causes += _validate_unique(container, names, where) + _validate_target(container, spec, where)
+        causes += _validate_ephemeral(container, where)
     return causes
+
+
+def validate_ids(context: Obj, fields: tuple[str, ...], path: str) -> list[Cause]:
+    """User and group numbers of a security context."""
+    bounds = f"must be between 0 and {_MOST_ID}, inclusive"
+    return [
+        invalid_value(f"{path}.securityContext.{field}", context[field], bounds)
+        for field in fields
+        if context.get(field) is not None and not 0 <= context[field] <= _MOST_ID
+    ]
 
 
 def validate_images(spec: Obj, path: str) -> list[Cause]:
@@ -90,6 +108,15 @@ def _validate_host_ports(containers: list[Obj], path: str) -> list[Cause]:
     return causes
 
 
+def _validate_target(container: Obj, spec: Obj, path: str) -> list[Cause]:
+    """The container that an ephemeral one looks into."""
+    target = container.get("targetContainerName") or ""
+    others = [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]
+    if not target or any(other.get("name") == target for other in others):
+        return []
+    return [missing_reference(f"{path}.targetContainerName", target)]
+
+
 def _validate_ephemeral(container: Obj, path: str) -> list[Cause]:
     return [
         forbidden_field(f"{path}.{field}", "cannot be set for an Ephemeral Container")
@@ -98,24 +125,33 @@ def _validate_ephemeral(container: Obj, path: str) -> list[Cause]:
     ]
 
 
-def _validate_init(container: Obj, path: str) -> list[Cause]:
+def _validate_init(container: Obj, grace: int | None, path: str) -> list[Cause]:
     if is_sidecar(container):
-        return _validate_life(container, path)
+        return _validate_life(container, grace, path)
     why = "may not be set for init containers without restartPolicy=Always"
     fields = ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
     return [forbidden_field(f"{path}.{field}", why) for field in fields if container.get(field) is not None]
 
 
-def _validate_life(container: Obj, path: str) -> list[Cause]:
+def _validate_life(container: Obj, grace: int | None, path: str) -> list[Cause]:
     causes: list[Cause] = []
     for hook in ("postStart", "preStop"):
         handler = (container.get("lifecycle") or {}).get(hook)
         if handler is not None:
             causes += _validate_handler(handler, _HOOK_HANDLERS, f"{path}.lifecycle.{hook}")
+            causes += _validate_sleep(handler, grace, f"{path}.lifecycle.{hook}.sleep")
     for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
         if container.get(probe) is not None:
             causes += _validate_probe(container[probe], probe, f"{path}.{probe}")
     return causes
+
+
+def _validate_sleep(handler: Obj, grace: int | None, path: str) -> list[Cause]:
+    if handler.get("sleep") is None or grace is None:
+        return []
+    seconds = handler["sleep"].get("seconds") or 0
+    why = f"must be non-negative and less than terminationGracePeriodSeconds ({grace})"
+    return [] if 0 <= seconds <= grace else [invalid_value(path, seconds, why)]
 
 
 def _validate_common(container: Obj, volumes: set[str], path: str) -> list[Cause]:
@@ -136,7 +172,8 @@ def _validate_common(container: Obj, volumes: set[str], path: str) -> list[Cause
     causes += _validate_mounts(container.get("volumeMounts") or [], volumes, f"{path}.volumeMounts")
     if container["imagePullPolicy"] not in _PULL_POLICIES:
         causes.append(not_supported(f"{path}.imagePullPolicy", container["imagePullPolicy"], _PULL_POLICIES))
-    return causes + _validate_resources(container.get("resources") or {}, f"{path}.resources")
+    causes += _validate_resources(container.get("resources") or {}, f"{path}.resources")
+    return causes + validate_ids(container.get("securityContext") or {}, ("runAsUser", "runAsGroup"), path)
 
 
 def _validate_ports(ports: list[Obj], path: str) -> list[Cause]:
@@ -181,6 +218,8 @@ def _validate_value_from(variable: Obj, path: str) -> list[Cause]:
     causes: list[Cause] = []
     if source.get("fieldRef") is not None:
         causes += _validate_field_ref(source["fieldRef"], f"{path}.fieldRef")
+    if source.get("resourceFieldRef") is not None:
+        causes += _validate_resource_ref(source["resourceFieldRef"], f"{path}.resourceFieldRef")
     for kind in ("configMapKeyRef", "secretKeyRef"):
         if source.get(kind) is not None:
             causes += _validate_key_ref(source[kind], f"{path}.{kind}")
@@ -219,6 +258,15 @@ def _validate_field_ref(reference: Obj, path: str) -> list[Cause]:
         why = f"error converting fieldPath: field label not supported: {field}"
         return [invalid_value(f"{path}.fieldPath", field, why)]
     return []
+
+
+def _validate_resource_ref(reference: Obj, path: str) -> list[Cause]:
+    resource = reference.get("resource") or ""
+    if not resource:
+        return [required(f"{path}.resource")]
+    if resource in _RESOURCE_FIELDS or resource.startswith(_HUGE_FIELDS):
+        return []
+    return [not_supported(f"{path}.resource", resource, _RESOURCE_FIELDS)]
 
 
 def _validate_env_from(sources: list[Obj], path: str) -> list[Cause]:
@@ -270,11 +318,24 @@ def _validate_resources(resources: Obj, path: str) -> list[Cause]:
             causes += _validate_resource_name(name, f"{path}.{kind}[{name}]")
             if quantity.value(amount) < 0:
                 causes.append(invalid_value(f"{path}.{kind}[{name}]", amount, _NOT_NEGATIVE))
+            if "/" in name and quantity.value(amount) % 1:
+                causes.append(invalid_value(f"{path}.{kind}[{name}]", amount, "must be an integer"))
     for name, amount in sorted(requests.items()):
-        if name in limits and quantity.value(amount) > quantity.value(limits[name]):
+        if "/" in name or name.startswith("hugepages-"):
+            causes += _validate_not_overcommitted(name, amount, limits, path)
+        elif name in limits and quantity.value(amount) > quantity.value(limits[name]):
             why = f"must be less than or equal to {name} limit of {limits[name]}"
             causes.append(invalid_value(f"{path}.requests", amount, why))
     return causes
+
+
+def _validate_not_overcommitted(name: str, amount: str, limits: Obj, path: str) -> list[Cause]:
+    """Devices are counted: no more of them can be promised than there are."""
+    if name not in limits:
+        return [required(f"{path}.limits", "Limit must be set for non overcommitable resources")]
+    if quantity.value(amount) == quantity.value(limits[name]):
+        return []
+    return [invalid_value(f"{path}.requests", amount, f"must be equal to {name} limit of {limits[name]}")]
 
 
 def _validate_resource_name(name: str, path: str) -> list[Cause]:
@@ -292,6 +353,12 @@ def _validate_probe(probe: Obj, kind: str, path: str) -> list[Cause]:
     for field in ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"):
         if probe.get(field, 0) < 0:
             causes.append(invalid_value(f"{path}.{field}", probe[field], _NOT_NEGATIVE))
+    grace = probe.get("terminationGracePeriodSeconds")
+    if grace is not None and grace <= 0:
+        causes.append(invalid_value(f"{path}.terminationGracePeriodSeconds", grace, "must be greater than 0"))
+    if grace is not None and kind == "readinessProbe":
+        why = "must not be set for readinessProbes"
+        causes.append(invalid_value(f"{path}.terminationGracePeriodSeconds", grace, why))
     if kind != "readinessProbe" and probe["successThreshold"] != 1:
         causes.append(invalid_value(f"{path}.successThreshold", probe["successThreshold"], "must be 1"))
     return causes

@@ -10,11 +10,18 @@ from ..api.status import Cause, duplicate, forbidden_field, invalid_value, not_s
 from ..objects import Obj
 from .addresses import special_address_problem
 from .metadata import validate_immutable
-from .naming import ip_problems, label_key_problems, label_problems, port_number_problems, subdomain_problems
+from .naming import (
+    ip_problems,
+    label_key_problems,
+    label_problems,
+    label_value_problems,
+    port_number_problems,
+    subdomain_problems,
+)
 from .service_validation import PROTOCOLS
 from .strategy import Strategy
 
-_MOST_ENDPOINTS, _MOST_PORTS, _MOST_ADDRESSES = 1000, 20000, 100
+_MOST_ENDPOINTS, _MOST_PORTS, _MOST_ADDRESSES, _MOST_ZONES = 1000, 20000, 100, 8
 _DEPRECATED = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 
 
@@ -73,9 +80,23 @@ def _validate_endpoint(endpoint: Obj, kind: str, path: str) -> list[Cause]:
         causes += [invalid_value(f"{path}.nodeName", name, problem) for problem in subdomain_problems(name)]
     if endpoint.get("deprecatedTopology"):
         causes.append(forbidden_field(f"{path}.deprecatedTopology", "may not be set"))
+    causes += _validate_hints(endpoint.get("hints") or {}, f"{path}.hints")
     if endpoint.get("hostname") is not None:
         name = endpoint["hostname"]
         causes += [invalid_value(f"{path}.hostname", name, problem) for problem in label_problems(name)]
+    return causes
+
+
+def _validate_hints(hints: Obj, path: str) -> list[Cause]:
+    """The zones that an endpoint is meant for."""
+    causes: list[Cause] = []
+    zones = [zone.get("name") or "" for zone in hints.get("forZones") or []]
+    if len(zones) > _MOST_ZONES:
+        return [too_many(f"{path}.forZones", len(zones), _MOST_ZONES)]
+    for index, zone in enumerate(zones):
+        where = f"{path}.forZones[{index}].name"
+        causes += [duplicate(where, zone)] if zone in zones[:index] else []
+        causes += [invalid_value(where, zone, problem) for problem in label_value_problems(zone)]
     return causes
 
 
@@ -133,17 +154,25 @@ class EndpointsStrategy(Strategy):
         return list(self.deprecations)
 
 
+def _validate_endpoint_address(address: Obj, path: str) -> list[Cause]:
+    text, host, node = address.get("ip") or "", address.get("hostname") or "", address.get("nodeName")
+    problems = ip_problems(text)
+    causes = [invalid_value(f"{path}.ip", text, problem) for problem in problems]
+    if host:
+        causes += [invalid_value(f"{path}.hostname", host, problem) for problem in label_problems(host)]
+    if node is not None:
+        causes += [invalid_value(f"{path}.nodeName", node, problem) for problem in subdomain_problems(node)]
+    special = "must be a valid IP address" if problems else special_address_problem(text)
+    return [*causes, invalid_value(f"{path}.ip", text, special)] if special else causes
+
+
 def _validate_subset(subset: Obj, path: str) -> list[Cause]:
     causes: list[Cause] = []
     if not subset.get("addresses") and not subset.get("notReadyAddresses"):
         causes.append(required(path, "must specify `addresses` or `notReadyAddresses`"))
     for field in ("addresses", "notReadyAddresses"):
         for index, address in enumerate(subset.get(field) or []):
-            where, text = f"{path}.{field}[{index}].ip", address.get("ip") or ""
-            problems = ip_problems(text)
-            special = special_address_problem(text) if not problems else "must be a valid IP address"
-            problems += [special] if special else []
-            causes += [invalid_value(where, text, problem) for problem in problems]
+            causes += _validate_endpoint_address(address, f"{path}.{field}[{index}]")
     ports = subset.get("ports") or []
     for index, port in enumerate(ports):
         where, name = f"{path}.ports[{index}]", port.get("name") or ""

@@ -146,10 +146,20 @@ def port_name_problems(text: str) -> list[str]:
 def ip_problems(text: str) -> list[str]:
     """Problems of an IP address; one with leading zeros is refused."""
     try:
-        ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text)
     except ValueError:
+        if _is_address_but_for_zeros(text):
+            return ["must not have leading 0s"]
         return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        return ["must not be an IPv4-mapped IPv6 address"]
     return []
+
+
+def _is_address_but_for_zeros(text: str) -> bool:
+    """True for `10.0.0.01`, which some programs read as octal."""
+    octets = text.split(".")
+    return len(octets) == 4 and all(re.fullmatch("[0-9]+", octet) and int(octet) <= 255 for octet in octets)
 
 
 def cidr_problems(text: str) -> list[str]:

@@ -5,11 +5,12 @@ Models core/validation ValidateNode and coordination/validation ValidateLease (v
 
 from __future__ import annotations
 
-from ..api.status import Cause, invalid_value, required
+from ..api.status import Cause, invalid_value, not_supported, required
 from ..objects import Obj
 from .naming import cidr_problems, label_key_problems
 from .strategy import Strategy
 
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _MUST_BE_POSITIVE = "must be greater than 0"
 
 
@@ -34,8 +35,11 @@ class NodeStrategy(Strategy):
         for index, taint in enumerate(spec.get("taints") or []):
             path, key = f"spec.taints[{index}]", taint.get("key") or ""
             causes += [invalid_value(f"{path}.key", key, problem) for problem in label_key_problems(key)]
-            if not taint.get("effect"):
+            effect = taint.get("effect") or ""
+            if not effect:
                 causes.append(required(f"{path}.effect"))
+            elif effect not in _EFFECTS:
+                causes.append(not_supported(f"{path}.effect", effect, _EFFECTS))
         for index, cidr in enumerate(spec.get("podCIDRs") or []):
             causes += [invalid_value(f"spec.podCIDRs[{index}]", cidr, problem) for problem in cidr_problems(cidr)]
         return causes

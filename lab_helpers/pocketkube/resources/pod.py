@@ -19,6 +19,7 @@ from .naming import SAFE_ALPHABET
 from .pod_defaults import default_pod, default_pod_spec
 from .pod_update import validate_pod_update
 from .pod_validation import validate_new_pod, validate_pod
+from .pod_warnings import host_name_warnings, pod_warnings
 from .priority_class import SYSTEM_CLASSES
 from .strategy import Strategy
 from .taints import NOT_READY, UNREACHABLE
@@ -89,6 +90,13 @@ class PodStrategy(Strategy):
         if not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
             return 0
         return max(seconds, 1) if seconds < 0 else int(seconds)
+
+    def warnings(self, new: Obj, old: Obj | None) -> list[str]:
+        """See `pod_warnings`."""
+        if old is not None:
+            return []
+        why = "this is used in the Pod's hostname, which can result in surprising behavior"
+        return [*host_name_warnings(new["metadata"], why), *pod_warnings(new["metadata"], new["spec"])]
 
     def field_names(self) -> tuple[str, ...]:
         """Beside name and namespace."""

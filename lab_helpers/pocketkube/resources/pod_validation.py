@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from ..api.status import Cause, forbidden_field, invalid_value, not_supported, required
 from ..objects import Obj
-from .container_validation import validate_containers, validate_images
+from .container_validation import validate_containers, validate_ids, validate_images
 from .metadata import validate_annotations, validate_labels
 from .naming import ip_problems, label_key_problems, label_problems, label_value_problems, subdomain_problems
+from .pod_scheduling import validate_affinity, validate_spread
 from .volume_validation import validate_volumes
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _PREEMPTION = ("PreemptLowerPriority", "Never")
-_MOST_INT32, _MOST_ID = 2**31 - 1, 2**32 - 1
+_MOST_INT32 = 2**31 - 1
 _MOST_NAMESERVERS, _MOST_SEARCHES = 3, 32
 
 
@@ -45,8 +46,10 @@ def validate_pod_spec(spec: Obj, path: str, *, is_pod: bool = False) -> list[Cau
         causes.append(not_supported(f"{path}.dnsPolicy", spec.get("dnsPolicy"), _DNS_POLICIES))
     causes += validate_labels(spec.get("nodeSelector") or {}, f"{path}.nodeSelector")
     causes += validate_ids(spec.get("securityContext") or {}, ("fsGroup", "runAsUser", "runAsGroup"), path)
+    causes += validate_affinity(spec.get("affinity") or {}, f"{path}.affinity")
     causes += _validate_dns(spec, f"{path}.dnsConfig")
     causes += _validate_gates(spec, path)
+    causes += validate_spread(spec.get("topologySpreadConstraints") or [], f"{path}.topologySpreadConstraints")
     causes += _validate_names(spec, path)
     causes += validate_tolerations(spec.get("tolerations") or [], f"{path}.tolerations")
     causes += _validate_host_aliases(spec.get("hostAliases") or [], f"{path}.hostAliases")
@@ -67,17 +70,6 @@ def validate_template(template: Obj, path: str, owner: str) -> list[Cause]:
     if spec.get("activeDeadlineSeconds") is not None:
         why = f"activeDeadlineSeconds in {owner} is not Supported"
         causes.append(forbidden_field(f"{path}.spec.activeDeadlineSeconds", why))
-    return causes
-
-
-def validate_ids(context: Obj, fields: tuple[str, ...], path: str) -> list[Cause]:
-    """User and group numbers of a security context."""
-    causes: list[Cause] = []
-    for field in fields:
-        value = context.get(field)
-        if value is not None and not 0 <= value <= _MOST_ID:
-            bounds = f"must be between 0 and {_MOST_ID}, inclusive"
-            causes.append(invalid_value(f"{path}.securityContext.{field}", value, bounds))
     return causes
 
 

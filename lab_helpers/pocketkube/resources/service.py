@@ -24,12 +24,16 @@ from .service_validation import (
 from .strategy import Strategy, Undo, nothing
 
 _AFFINITY_SECONDS = 10800
+_EXTERNAL_IPS = "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
+_PREFER_CLOSE = 'spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"'
+_HINTS, _MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
 
 
 class ServiceStrategy(Strategy):
     """Gives every Service what its type needs, and takes it back when the type no longer needs it."""
 
     returns_deleted = True
+    creates_on_update = True
 
     def __init__(self, addresses: ServiceIPAllocator, ports: NodePortAllocator) -> None:
         self._addresses = addresses
@@ -99,15 +103,23 @@ class ServiceStrategy(Strategy):
 
     def warnings(self, new: Obj, old: Obj | None) -> list[str]:
         """Models pkg/api/service GetWarningsForService."""
-        spec = new["spec"]
-        found: list[str] = []
-        if is_headless(spec) and spec.get("sessionAffinity") not in (None, "None"):
-            found.append("spec.SessionAffinity is ignored for headless services")
-        if spec["type"] == "ExternalName" and spec.get("externalIPs"):
-            found.append('spec.externalIPs is ignored when spec.type is "ExternalName"')
-        if spec["type"] != "ExternalName" and spec.get("externalName"):
-            found.append('spec.externalName is ignored when spec.type is not "ExternalName"')
-        return found
+        spec, annotations = new["spec"], new["metadata"].get("annotations") or {}
+        alias, headless = spec["type"] == "ExternalName", spec["type"] == "ClusterIP" and is_headless(spec)
+        affinity, addresses = spec["sessionAffinity"] != "None", spec.get("externalIPs")
+        said = (
+            (_HINTS in annotations, f"annotation {_HINTS} is deprecated, please use {_MODE} instead"),
+            (headless and spec.get("loadBalancerIP"), "spec.loadBalancerIP is ignored for headless services"),
+            (headless and addresses, "spec.externalIPs is ignored for headless services"),
+            (headless and affinity, "spec.SessionAffinity is ignored for headless services"),
+            (addresses and not headless and not alias, _EXTERNAL_IPS),
+            (alias and addresses, 'spec.externalIPs is ignored when spec.type is "ExternalName"'),
+            (
+                spec.get("externalName") and not alias,
+                'spec.externalName is ignored when spec.type is not "ExternalName"',
+            ),
+            (spec.get("trafficDistribution") == "PreferClose", _PREFER_CLOSE),
+        )
+        return [text for applies, text in said if applies]
 
     def field_names(self) -> tuple[str, ...]:
         """Beside name and namespace."""

@@ -15,6 +15,7 @@ from .label_selector import validate_label_selector
 from .metadata import validate_immutable
 from .pod_defaults import default_pod_spec
 from .pod_validation import validate_template
+from .pod_warnings import template_warnings
 from .strategy import Strategy
 
 _NOT_NEGATIVE = "must be greater than or equal to 0"
@@ -49,14 +50,13 @@ def validate_selected(
 ) -> list[Cause]:
     """Selector and template, and that the one selects the Pods of the other. `owner` and `empty` go into the texts."""
     selector = spec.get("selector")
-    causes: list[Cause] = []
+    malformed = validate_label_selector(selector or {}, "spec.selector")
+    causes = list(malformed)
     if selector is None:
         causes.append(required("spec.selector"))
-    else:
-        causes += validate_label_selector(selector, "spec.selector")
-        if not selector.get("matchLabels") and not selector.get("matchExpressions"):
-            causes.append(invalid_value("spec.selector", selector, empty))
-    if causes and selector and any(cause.field.endswith((".operator", ".values")) for cause in causes):
+    elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
+        causes.append(invalid_value("spec.selector", selector, empty))
+    if malformed:
         return [*causes, invalid_value("spec.selector", selector, "invalid label selector")]
     labels = _template_labels(spec["template"])
     if selector is None or not compile_label_selector(selector).matches(labels or {}):
@@ -94,6 +94,10 @@ class ReplicaSetStrategy(Strategy):
         """The selector is for life."""
         fixed = validate_immutable(new["spec"].get("selector"), old["spec"].get("selector"), "spec.selector")
         return self.validate(new) + fixed
+
+    def warnings(self, new: Obj, old: Obj | None) -> list[str]:
+        """See `pod_warnings`."""
+        return template_warnings(new, old)
 
     def field_names(self) -> tuple[str, ...]:
         """Beside name and namespace."""
@@ -161,6 +165,10 @@ class DeploymentStrategy(Strategy):
         spec.setdefault("revisionHistoryLimit", 10)
         spec.setdefault("progressDeadlineSeconds", 600)
         obj.setdefault("status", {})
+
+    def warnings(self, new: Obj, old: Obj | None) -> list[str]:
+        """See `pod_warnings`."""
+        return template_warnings(new, old)
 
     def prepare_for_create(self, obj: Obj) -> None:
         """Without ReplicaSets yet."""

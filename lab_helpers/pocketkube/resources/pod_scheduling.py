@@ -1,0 +1,162 @@
+"""What is allowed in the wishes of a Pod about its node: affinity and topology spread.
+
+Fulfilling them is left to the scheduler. Models core/validation validateAffinity and validateTopologySpreadConstraints
+(v1.36).
+"""
+
+from __future__ import annotations
+
+from ..api.status import Cause, duplicate, forbidden_field, invalid_value, not_supported, required
+from ..objects import Obj
+from .label_selector import validate_label_selector
+from .naming import label_key_problems, label_problems, label_value_problems, subdomain_problems
+
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
+
+_BAD_OPERATOR = "not a valid selector operator"
+_ACTIONS = ("DoNotSchedule", "ScheduleAnyway")
+_POLICIES = ("Honor", "Ignore")
+
+
+def validate_affinity(affinity: Obj, path: str) -> list[Cause]:
+    """Nodes that a Pod wants, Pods that it wants near or far."""
+    causes: list[Cause] = []
+    nodes = affinity.get("nodeAffinity") or {}
+    if nodes.get(REQUIRED) is not None:
+        causes += _validate_node_selector(nodes[REQUIRED], f"{path}.nodeAffinity.{REQUIRED}.nodeSelectorTerms")
+    for index, term in enumerate(nodes.get(PREFERRED) or []):
+        where = f"{path}.nodeAffinity.{PREFERRED}[{index}]"
+        causes += _validate_weight(term, where)
+        causes += _validate_node_term(term.get("preference") or {}, f"{where}.preference", check_values=False)
+    for kind in ("podAffinity", "podAntiAffinity"):
+        pods = affinity.get(kind) or {}
+        for index, term in enumerate(pods.get(REQUIRED) or []):
+            causes += _validate_pod_term(term, f"{path}.{kind}.{REQUIRED}[{index}]")
+        for index, term in enumerate(pods.get(PREFERRED) or []):
+            where = f"{path}.{kind}.{PREFERRED}[{index}]"
+            causes += _validate_weight(term, where)
+            causes += _validate_pod_term(term.get("podAffinityTerm") or {}, f"{where}.podAffinityTerm")
+    return causes
+
+
+def _validate_weight(term: Obj, path: str) -> list[Cause]:
+    weight = term.get("weight") or 0
+    return [] if 0 < weight <= 100 else [invalid_value(f"{path}.weight", weight, "must be in the range 1-100")]
+
+
+def _validate_node_selector(selector: Obj, path: str) -> list[Cause]:
+    terms = selector.get("nodeSelectorTerms") or []
+    if not terms:
+        return [required(path, "must have at least one node selector term")]
+    return [
+        cause
+        for index, term in enumerate(terms)
+        for cause in _validate_node_term(term, f"{path}[{index}]", check_values=True)
+    ]
+
+
+def _validate_node_term(term: Obj, path: str, *, check_values: bool) -> list[Cause]:
+    causes: list[Cause] = []
+    for index, requirement in enumerate(term.get("matchExpressions") or []):
+        causes += _validate_requirement(requirement, f"{path}.matchExpressions[{index}]", check_values)
+    for index, requirement in enumerate(term.get("matchFields") or []):
+        causes += _validate_field_requirement(requirement, f"{path}.matchFields[{index}]")
+    return causes
+
+
+def _validate_requirement(requirement: Obj, path: str, check_values: bool) -> list[Cause]:
+    causes: list[Cause] = []
+    operator, values = requirement.get("operator") or "", requirement.get("values") or []
+    match operator:
+        case "In" | "NotIn":
+            if not values:
+                why = "must be specified when `operator` is 'In' or 'NotIn'"
+                causes.append(required(f"{path}.values", why))
+        case "Exists" | "DoesNotExist":
+            if values:
+                why = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+                causes.append(forbidden_field(f"{path}.values", why))
+        case "Gt" | "Lt":
+            if len(values) != 1:
+                why = "must be specified single value when `operator` is 'Lt' or 'Gt'"
+                causes.append(required(f"{path}.values", why))
+        case _:
+            causes.append(invalid_value(f"{path}.operator", operator, _BAD_OPERATOR))
+    key = requirement.get("key") or ""
+    causes += [invalid_value(f"{path}.key", key, problem) for problem in label_key_problems(key)]
+    if not check_values:
+        return causes
+    for index, value in enumerate(values):
+        causes += [invalid_value(f"{path}.values[{index}]", value, problem) for problem in label_value_problems(value)]
+    return causes
+
+
+def _validate_field_requirement(requirement: Obj, path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    operator, values = requirement.get("operator") or "", requirement.get("values") or []
+    if operator not in ("In", "NotIn"):
+        causes.append(invalid_value(f"{path}.operator", operator, _BAD_OPERATOR))
+    elif len(values) != 1:
+        why = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector"
+        causes.append(required(f"{path}.values", why))
+    key = requirement.get("key") or ""
+    if key != "metadata.name":
+        return [*causes, invalid_value(f"{path}.key", key, "not a valid field selector key")]
+    for index, value in enumerate(values):
+        causes += [invalid_value(f"{path}.values[{index}]", value, problem) for problem in subdomain_problems(value)]
+    return causes
+
+
+def _validate_pod_term(term: Obj, path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    for field in ("labelSelector", "namespaceSelector"):
+        if term.get(field) is not None:
+            causes += validate_label_selector(term[field], f"{path}.{field}")
+    for name in term.get("namespaces") or []:
+        causes += [invalid_value(f"{path}.namespace", name, problem) for problem in label_problems(name)]
+    key = term.get("topologyKey") or ""
+    if not key:
+        causes.append(required(f"{path}.topologyKey", "can not be empty"))
+    return causes + [invalid_value(f"{path}.topologyKey", key, problem) for problem in label_key_problems(key)]
+
+
+def validate_spread(constraints: list[Obj], path: str) -> list[Cause]:
+    """How evenly Pods want to be spread."""
+    causes: list[Cause] = []
+    for index, constraint in enumerate(constraints):
+        where = f"{path}[{index}]"
+        causes += _validate_constraint(constraint, where)
+        kind = _spread_kind(constraint)
+        if any(_spread_kind(other) == kind for other in constraints[index + 1 :]):
+            shown = "{" + ", ".join(kind) + "}"
+            causes.append(duplicate(f"{where}.{{topologyKey, whenUnsatisfiable}}", shown))
+        if constraint.get("labelSelector") is not None:
+            causes += validate_label_selector(constraint["labelSelector"], f"{where}.labelSelector")
+    return causes
+
+
+def _spread_kind(constraint: Obj) -> tuple[str, str]:
+    return constraint.get("topologyKey") or "", constraint.get("whenUnsatisfiable") or ""
+
+
+def _validate_constraint(constraint: Obj, path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    skew, (key, action) = constraint.get("maxSkew") or 0, _spread_kind(constraint)
+    if skew <= 0:
+        causes.append(invalid_value(f"{path}.maxSkew", skew, "must be greater than zero"))
+    if not key:
+        causes.append(required(f"{path}.topologyKey", "can not be empty"))
+    if action not in _ACTIONS:
+        causes.append(not_supported(f"{path}.whenUnsatisfiable", action, _ACTIONS))
+    domains = constraint.get("minDomains")
+    if domains is not None and domains <= 0:
+        causes.append(invalid_value(f"{path}.minDomains", domains, "must be greater than zero"))
+    if domains is not None and action != "DoNotSchedule":
+        why = f"can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}"
+        causes.append(invalid_value(f"{path}.minDomains", domains, why))
+    for field in ("nodeAffinityPolicy", "nodeTaintsPolicy"):
+        policy = constraint.get(field)
+        if policy is not None and policy not in _POLICIES:
+            causes.append(not_supported(f"{path}.{field}", policy, _POLICIES))
+    return causes
