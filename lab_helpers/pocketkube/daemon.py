@@ -74,6 +74,7 @@ class Supervisor:
         self.state = StateDir(config.state_dir)
         self.children: list[Child] = []
         self.restarts: dict[str, float] = {}
+        self.lock = -1
 
     def run(self) -> None:
         """Runs until SIGTERM. Raises LabError if the cluster can't be started."""
@@ -98,7 +99,7 @@ class Supervisor:
 
     def _take_locks(self) -> None:
         try:
-            sign(self.lock)
+            self.lock = self.state.take(Lock.SUPERVISOR)
             self.state.take(Lock.PROCESSES)
         except BlockingIOError:
             raise ClusterAlreadyUp(

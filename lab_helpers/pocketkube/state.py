@@ -10,13 +10,9 @@ import contextlib
 import fcntl
 import json
 import os
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
-
-
-_ATTEMPTS, _PAUSE = 5, 0.01
 
 
 class Lock(StrEnum):
@@ -50,17 +46,16 @@ class StateDir:
     def take(self, lock: Lock) -> int:
         """Takes a lock for as long as the returned descriptor (or a copy of it) is open.
 
-        Raises BlockingIOError if another process holds it, FileNotFoundError if there is no folder (any more).
+        Raises BlockingIOError if another process holds it.
         """
         descriptor = os.open(self.path(lock), os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            _lock(descriptor)
-            if os.fstat(descriptor).st_ino != self.path(lock).stat().st_ino:
-                raise FileNotFoundError(self.folder)  # The folder was removed, and made again, meanwhile.
-        except OSError:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             os.close(descriptor)
             raise
-        sign(descriptor)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
         return descriptor
 
     def supervisor_pid(self) -> int | None:
@@ -86,18 +81,3 @@ class StateDir:
             info: dict[str, Any] = json.loads((self.folder / "info.json").read_text())
             return info
         return None
-
-
-def sign(lock: int) -> None:
-    """Writes the calling process down as the holder of a lock."""
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, str(os.getpid()).encode(), 0)
-
-
-def _lock(descriptor: int) -> None:
-    """Locks a file; a process that only looks whether it is locked (`is_held`) is waited for."""
-    for _attempt in range(_ATTEMPTS):
-        with contextlib.suppress(BlockingIOError):
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        time.sleep(_PAUSE)
-    raise BlockingIOError
