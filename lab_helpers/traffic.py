@@ -1,7 +1,7 @@
 """Real requests from a node, a Pod or the machine outside, one after the other, and what became of each.
 
-One client program runs in that place for the whole series (a shell loop around curl), so requests come as fast as
-there; its output is read while it runs. So a lesson can delete Pods meanwhile and see when requests failed.
+One client program, curl, runs in that place for the whole series, so the pace is kept there; its output is read while
+it runs. So a lesson can delete Pods meanwhile and see when requests failed.
 """
 
 from __future__ import annotations
@@ -21,19 +21,31 @@ from .kubectl import launch_kubectl
 from .reader import Reader
 from .report import bars, document
 
-_LOOP = r"""
+_CLIENT = r"""
 command -v curl >/dev/null || { echo "there is no curl here"; exit 127; }
+n=$1 timeout=$2 an_hour=$3 pause=$4 url=$5
+set -- -svN --noproxy '*' -H 'Connection: close' --max-time "$timeout"
+if curl --rate 1/s --version >/dev/null 2>&1; then
+  [ "$an_hour" = 0 ] || set -- "$@" --rate "$an_hour/h"
+  exec curl "$@" -w '%{stderr}\n@@ %{http_code} %{time_total} %{exitcode}\n' "$url#[1-$n]" 2>&1
+fi
 i=0
-while [ "$i" -lt "$1" ]; do
+while [ "$i" -lt "$n" ]; do
   i=$((i + 1))
-  at=$(date +%s.%N)
-  curl -sv --noproxy '*' --max-time "$2" -w '\n@@ %{http_code} %{time_total} ' "$4" 2>&1
-  echo "$? $at"
-  [ "$3" = 0 ] || sleep "$3"
+  [ "$pause" = 0 ] || sleep "$pause" &
+  curl "$@" -w '\n@@ %{http_code} %{time_total} ' "$url" 2>&1
+  echo "$?"
+  wait
 done
 """
-_END = re.compile(r"@@ (\d{3}) ([\d.,]+) (\d+) ([\d.]+)")
+"""One curl sends all requests at its `--rate`: the part of the URL after `#` only counts and is not sent. A curl from
+before that option (7.84) is started for each request, while a pause runs beside it. Each request has a connection of
+its own: the rules choose a Pod for each connection."""
+_END = re.compile(r"@@ (\d{3}) ([\d.,]+) (\d+)$")
+_KEPT_RATE = 0.9
 _POD_NAME = re.compile(r"\b[a-z0-9][-a-z0-9]*-[bcdfghjklmnpqrstvwxz2456789]{5}\b")
+_LAST_WORDS = re.compile(r"\* (?:Connection #\d+|[Cc]losing connection|[Ss]hutting down connection).*$", re.MULTILINE)
+"""What curl adds right after an answer that has no line end."""
 _LONGEST_BODY = 2000
 
 
@@ -54,7 +66,7 @@ class Request:
 
     number: int
     at: float
-    """Seconds since the epoch, by the clock of the place it was sent from."""
+    """Seconds since the epoch, by the clock of this machine."""
     seconds: float
     status: int
     answered_by: str
@@ -74,6 +86,8 @@ class TrafficReport:
     source: str
     url: str
     requests: list[Request] = field(default_factory=list)
+    rate: float | None = None
+    """How many a second were asked for."""
 
     @property
     def failed(self) -> list[Request]:
@@ -91,6 +105,13 @@ class TrafficReport:
         if not self.requests:
             return 0.0
         return self.requests[-1].at + self.requests[-1].seconds - self.requests[0].at
+
+    @property
+    def achieved_rate(self) -> float:
+        """How many requests began in a second; 0 for less than two."""
+        if len(self.requests) < 2:
+            return 0.0
+        return (len(self.requests) - 1) / max(self.since_start(self.requests[-1]), 0.001)
 
     def since_start(self, request: Request) -> float:
         """When a request began, in seconds after the first."""
@@ -117,6 +138,11 @@ class TrafficReport:
             f"{len(self.requests)} requests from {self.source} to {self.url} in {self.duration:.1f} s: "
             f"{len(self.requests) - failed} answered, {failed} failed."
         ]
+        if self.rate and 0 < self.achieved_rate < _KEPT_RATE * self.rate:
+            lines.append(
+                f"{self.achieved_rate:.0f} a second instead of the {self.rate:g} asked for: "
+                "each request waits for the end of the one before."
+            )
         for run in self.outages:
             begin, end = self.since_start(run[0]), self.since_start(run[-1]) + run[-1].seconds
             kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(r.failure for r in run if r.failure).items())
@@ -192,11 +218,11 @@ class Traffic:
     def _read(self) -> None:
         lines: list[str] = []
         for line in self._command.stdout or ():
-            end = _END.match(line)
+            end = _END.match(line.rstrip())
             if end is None:
                 lines.append(line)
                 continue
-            request = _request(len(self.report.requests) + 1, end, lines)
+            request = _request(len(self.report.requests) + 1, time.time(), end, lines)
             lines = []
             with self._changed:
                 self.report.requests.append(request)
@@ -223,7 +249,8 @@ def send(
 ) -> TrafficReport:
     """Sends `n` requests to a URL or a Service from `node`, `node/NAME`, `pod/NAME` or `outside`, and reports.
 
-    `rate` is how many to send a second at most, `timeout` how long to wait for each answer.
+    `rate` is how many to send a second (the report tells if that was out of reach), `timeout` how long to wait for
+    each answer.
     Raises InvalidInput for a Service that does not exist, NodeShellError if nothing could be sent from there.
     """
     traffic = start(
@@ -249,9 +276,9 @@ def start(
 ) -> Traffic:
     """Like `send`, but returns at once: the requests go on in the background."""
     url = url_of(cluster, to, namespace)
-    pause = f"{1 / rate:.3f}" if rate else "0"
-    argv = ["sh", "-c", _LOOP, "sh", str(n), str(timeout), pause, url]
-    return Traffic(_launch(cluster, argv, source, namespace), TrafficReport(source, url), on_request)
+    an_hour, pause = (str(round(rate * 3600)), f"{1 / rate:.3f}") if rate else ("0", "0")
+    argv = ["sh", "-c", _CLIENT, "sh", str(n), str(timeout), an_hour, pause, _plain(url)]
+    return Traffic(_launch(cluster, argv, source, namespace), TrafficReport(source, url, rate=rate), on_request)
 
 
 def url_of(cluster: Cluster, to: str, namespace: str) -> str:
@@ -272,6 +299,11 @@ def url_of(cluster: Cluster, to: str, namespace: str) -> str:
     return f"http://{address}/" if port == 80 else f"http://{address}:{port}/"
 
 
+def _plain(url: str) -> str:
+    """The URL for curl's command line, where brackets and braces would mean a series, and `#` begins the count."""
+    return re.sub(r"([][{}])", r"\\\1", url.partition("#")[0])
+
+
 def _launch(cluster: Cluster, argv: list[str], source: str, namespace: str) -> RunningCommand:
     place, _, name = source.partition("/")
     if place == "pod" and name:
@@ -281,15 +313,16 @@ def _launch(cluster: Cluster, argv: list[str], source: str, namespace: str) -> R
     raise InvalidInput(f"Requests can't be sent from {source!r}.", hint="Use node, node/NAME, pod/NAME or outside.")
 
 
-def _request(number: int, end: re.Match[str], lines: list[str]) -> Request:
-    status, seconds, code, at = end.groups()
-    body = "".join(line for line in lines if not line.startswith(("* ", "> ", "< ", "{ ", "} ", "\r"))).strip()
-    exit_code = int(code)
+def _request(number: int, ended: float, end: re.Match[str], lines: list[str]) -> Request:
+    status, took, code = end.groups()
+    said = "".join(line for line in lines if not line.startswith(("* ", "> ", "< ", "{ ", "} ", "\r")))
+    body = _LAST_WORDS.sub("", said).strip()
+    seconds, exit_code = float(took.replace(",", ".")), int(code)
     known = _POD_NAME.search(body)
     return Request(
         number=number,
-        at=float(at) if "." in at else time.time(),
-        seconds=float(seconds.replace(",", ".")),
+        at=ended - seconds,
+        seconds=seconds,
         status=int(status),
         answered_by=known.group(0) if known else "",
         body=body[:_LONGEST_BODY],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,6 +120,46 @@ def test_silence_times_out() -> None:
 )
 def test_a_missing_way_is_told_from_a_refusal(said: str, failure: Failure) -> None:
     assert traffic.classify(7, said) is failure
+
+
+def test_the_asked_rate_is_kept() -> None:
+    with server(answer(b"x")) as url:
+        report = send(url, n=100, rate=50)
+    assert len(report.requests) == 100
+    assert report.achieved_rate == pytest.approx(50, rel=0.1)
+    assert "instead of" not in str(report)
+
+
+def test_a_rate_out_of_reach_is_told() -> None:
+    gone = threading.Event()
+    with server(lambda connection: gone.wait(5) and None) as url:
+        report = send(url, n=4, rate=50, timeout=0.2)
+        gone.set()
+    assert report.lines[1].startswith("5 a second instead of the 50 asked for")
+
+
+def test_a_curl_without_a_rate_of_its_own_does_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = tmp_path / "curl"
+    old.write_text(f'#!/bin/sh\n[ "$1" = --rate ] && exit 2\nexec {shutil.which("curl")} "$@"\n')
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with server(answer(b"x")) as url:
+        report = send(url, n=10, rate=10)
+    assert [request.body for request in report.requests] == ["x"] * 10
+    assert 0.8 < report.duration < 3
+
+
+def test_every_request_has_a_connection_of_its_own() -> None:
+    seen: list[bytes] = []
+
+    def once(connection: socket.socket) -> None:
+        seen.append(connection.recv(4096))
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
+
+    with server(once) as url:
+        assert not send(f"{url}a?b={{1,2}}#here", n=20).failed
+    assert len(seen) == 20
+    assert all(request.startswith(b"GET /a?b={1,2} HTTP/1.1") and b"Connection: close" in request for request in seen)
 
 
 def test_requests_can_be_watched_while_they_run_and_ended_early() -> None:
