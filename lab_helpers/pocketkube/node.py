@@ -34,6 +34,7 @@ from .kubelet.template import Template
 from .lifetime import run_until, told_to_end
 from .network.kernel import KernelEngine
 from .proxy.proxier import Proxier
+from .proxy.server import HEALTH_PORT, METRICS_PORT, ProxyDoors, ProxyServers
 from .report import Report
 from .shell_server import ShellServer
 from .state import StateDir
@@ -115,6 +116,7 @@ class NodeProcess:
         async with (
             KubeletServer(config.kubelet_socket, kubelets, runtime),
             ShellServer(config.shell_socket, engine, self.template, self.roots),
+            ProxyServers([_proxy_doors(engine, proxier, ip) for proxier, (_, ip) in zip(proxiers, names, strict=True)]),
             asyncio.TaskGroup() as group,
         ):
             group.create_task(hand_over(config.handover_socket, door), name="door of the API server")
@@ -149,6 +151,11 @@ class NodeProcess:
                 f"The cluster was still waiting for {waiting_for} after {READY_DEADLINE:g} s.",
                 hint="Is the machine very busy? Try again; servicelab doctor looks for what is wrong.",
             ) from None
+
+
+def _proxy_doors(engine: KernelEngine, proxier: Proxier, ip: str) -> ProxyDoors:
+    metrics = engine.listen(proxier.node, "127.0.0.1", METRICS_PORT)
+    return ProxyDoors(proxier, metrics, engine.listen(proxier.node, ip, HEALTH_PORT))
 
 
 async def _dns_answers(engine: KernelEngine, config: ClusterConfig) -> bool:

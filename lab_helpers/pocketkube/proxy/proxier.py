@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 
 from ...iptables import parse
 from ..client import Client, EventType
 from ..clock import Clock
 from ..config import ClusterConfig
 from ..informer import SharedInformers
+from ..metrics import Histogram
 from ..network.engine import Engine, EngineError
 from ..objects import Obj, key_of
 from .base_rules import missing_jumps, service_chains
@@ -33,6 +35,7 @@ SYNC_PERIOD = 30.0
 _GATHER = 0.003
 _FIRST_RETRY = 0.1
 _MOST_NAMED = 5
+_DURATIONS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192)
 
 
 class Proxier:
@@ -54,6 +57,14 @@ class Proxier:
         self.synced = asyncio.Event()
         """Set once the kernel has all rules for the first time."""
         self.node = node_name
+        self.last_sync = 0.0
+        """When the kernel was last found to have all rules, in seconds since the epoch."""
+        self.sync_durations = Histogram(
+            "kubeproxy_sync_proxy_rules_duration_seconds",
+            "[ALPHA] SyncProxyRules latency in seconds",
+            ("ip_family",),
+            _DURATIONS,
+        )
         self._engine = engine
         self._clock = clock or Clock()
         self._own_informers = informers is None
@@ -89,8 +100,11 @@ class Proxier:
             if not (self._full or self._book.changed):
                 return
             full, self._full = self._full, True
+            began = time.perf_counter()
             await self._write_rules(full)
+            self.sync_durations.observe(time.perf_counter() - began, "IPv4")
             self._full = False
+            self.last_sync = self._clock.now()
             await self._forget_flows()
 
     async def check_rules(self) -> None:
