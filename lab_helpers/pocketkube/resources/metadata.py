@@ -15,7 +15,7 @@ from .naming import label_key_problems, label_problems, label_value_problems
 ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
 IMMUTABLE = "field is immutable"
-_STANDARD_FINALIZERS = ("kubernetes", ORPHAN, FOREGROUND)
+STANDARD_FINALIZERS = ("kubernetes", ORPHAN, FOREGROUND)
 
 _ANNOTATIONS_LIMIT = 256 * 1024
 
@@ -117,7 +117,7 @@ def _validate_owners(references: list[Obj], path: str) -> list[Cause]:
 def _validate_finalizers(finalizers: list[str], path: str) -> list[Cause]:
     causes = [invalid_value(path, name, problem) for name in finalizers for problem in label_key_problems(name)]
     for index, name in enumerate(finalizers):
-        if "/" not in name and name not in _STANDARD_FINALIZERS:
+        if "/" not in name and name not in STANDARD_FINALIZERS:
             why = "name is neither a standard finalizer name nor is it fully qualified"
             causes.append(invalid_value(f"{path}[{index}]", name, why))
     if ORPHAN in finalizers and FOREGROUND in finalizers:

@@ -5,9 +5,10 @@ Models pkg/registry/core/namespace/strategy.go (v1.36).
 
 from __future__ import annotations
 
-from ..api.status import Cause
+from ..api.status import Cause, invalid_value
 from ..objects import Obj
-from .naming import label_problems
+from .metadata import STANDARD_FINALIZERS
+from .naming import label_key_problems, label_problems
 from .strategy import Strategy
 
 NAME_LABEL = "kubernetes.io/metadata.name"
@@ -47,8 +48,14 @@ class NamespaceStrategy(Strategy):
         new["spec"] = old.get("spec") or {}
 
     def validate(self, obj: Obj) -> list[Cause]:
-        """Nothing beyond metadata."""
-        return []
+        """Names of finalizers. Models ValidateNamespace."""
+        causes: list[Cause] = []
+        for name in (obj.get("spec") or {}).get("finalizers") or []:
+            problems = label_key_problems(name)
+            if "/" not in name and name not in STANDARD_FINALIZERS:
+                problems.append("name is neither a standard finalizer name nor is it fully qualified")
+            causes += [invalid_value("spec.finalizers", name, problem) for problem in problems]
+        return causes
 
     def field_names(self) -> tuple[str, ...]:
         """Beside the name."""

@@ -6,6 +6,6 @@ from .strategy import Strategy
 
 
 class AnsweringStrategy(Strategy):
-    """ServiceAccounts and ResourceQuotas: a delete answers with the object."""
+    """ServiceAccounts, and what is built on this: a delete answers with the object."""
 
     returns_deleted = True

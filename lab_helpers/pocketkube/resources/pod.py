@@ -128,7 +128,11 @@ class PodStrategy(Strategy):
             spec["priorityClassName"] = found["metadata"]["name"]
             spec.setdefault("preemptionPolicy", found.get("preemptionPolicy"))
         # The system's own classes count before the bootstrap has written them down.
-        spec["priority"] = found["value"] if found is not None else SYSTEM_CLASSES.get(name or "", 0)
+        priority = found["value"] if found is not None else SYSTEM_CLASSES.get(name or "", 0)
+        if spec.setdefault("priority", priority) != priority:
+            why = f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; "
+            why += f"priority admission controller computed {priority} from the given PriorityClass name"
+            raise StatusError.forbidden("pods", obj["metadata"].get("name") or "", why)
         spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
 
     def _priority_class(self, name: str | None) -> Obj | None:

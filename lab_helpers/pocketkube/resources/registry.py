@@ -21,6 +21,7 @@ from .node import LeaseStrategy, NodeStrategy
 from .plain import AnsweringStrategy
 from .pod import PodStrategy
 from .priority_class import PriorityClassStrategy
+from .resource_quota import ResourceQuotaStrategy
 from .role import RoleBindingStrategy, RoleStrategy
 from .service import ServiceStrategy
 from .service_cidr import IPAddressStrategy, ServiceCIDRStrategy
@@ -60,7 +61,7 @@ def build_strategies(store: Store, config: ClusterConfig, random: Random) -> dic
         "priorityclasses.scheduling.k8s.io": PriorityClassStrategy(store),
         "replicasets.apps": ReplicaSetStrategy(),
         "replicationcontrollers": ReplicationControllerStrategy(),
-        "resourcequotas": AnsweringStrategy(),
+        "resourcequotas": ResourceQuotaStrategy(),
         "rolebindings.rbac.authorization.k8s.io": RoleBindingStrategy(namespaced=True),
         "roles.rbac.authorization.k8s.io": RoleStrategy(namespaced=True),
         "secrets": SecretStrategy(),

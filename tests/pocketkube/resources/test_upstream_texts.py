@@ -84,6 +84,17 @@ def test_a_selector_that_can_not_be_read_is_not_compared_with_labels(api: Api) -
     [
         ("configmaps", {"metadata": {"name": "a", "finalizers": ["mine"]}}, 'metadata.finalizers[0]: Invalid value: '
          '"mine": name is neither a standard finalizer name nor is it fully qualified'),
+        ("namespaces", {"spec": {"finalizers": ["mine"]}}, 'spec.finalizers: Invalid value: '
+         '"mine": name is neither a standard finalizer name nor is it fully qualified'),
+        ("resourcequotas", {"spec": {"hard": {"foo": "1"}}},
+         '[spec.hard[foo]: Invalid value: "foo": must be a standard resource type or fully qualified, '
+         'spec.hard[foo]: Invalid value: "foo": must be a standard resource for quota]'),
+        ("resourcequotas", {"spec": {"hard": {"pods": "-1"}}},
+         'spec.hard[pods]: Invalid value: "-1": must be greater than or equal to 0'),
+        ("resourcequotas", {"spec": {"hard": {"pods": "1500m"}}},
+         'spec.hard[pods]: Invalid value: "1500m": must be an integer'),
+        ("resourcequotas", {"spec": {"hard": {"pods": "1"}, "scopes": ["Other"]}},
+         'spec.scopes: Invalid value: ["Other"]: unsupported scope'),
         ("secrets", {"type": "kubernetes.io/dockerconfigjson",
                      "data": {".dockerconfigjson": base64.b64encode(b"abc").decode()}},
          'data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": '
@@ -107,3 +118,13 @@ def test_plain_objects(api: Api, resource: str, fields: dict[str, Any], message:
 def test_a_service_can_be_created_by_put(api: Api) -> None:
     service = {"metadata": {"name": "a"}, "spec": {"ports": [{"port": 80}]}}
     assert api.update("services", service)["spec"]["clusterIP"]
+
+
+def test_the_number_of_a_priority_is_not_for_clients(api: Api) -> None:
+    with pytest.raises(StatusError) as caught:
+        api.create("pods", pod("p", priority=5))
+    assert (caught.value.code, caught.value.message) == (
+        403,
+        'pods "p" is forbidden: the integer value of priority (5) must not be provided in pod spec; '
+        "priority admission controller computed 0 from the given PriorityClass name",
+    )
