@@ -6,9 +6,11 @@ code. Nothing heavy is imported before the command that needs it.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +32,9 @@ class LabGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command; exit codes are those of `errors`."""
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
         except LabError as error:
             click.echo(f"servicelab: {error.message}", err=True)
             if error.hint:
@@ -41,8 +45,19 @@ class LabGroup(click.Group):
             ctx.exit(EXIT_INTERRUPTED)
         except BrokenPipeError:
             # The reader of our output has gone (`servicelab ... | head`): end quietly, as other commands do.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _forget_output()
             ctx.exit(1)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EIO):
+                raise
+            _forget_output()
+            click.echo(f"servicelab: the output can't be written: {error.strerror}.", err=True)
+            ctx.exit(1)
+
+
+def _forget_output() -> None:
+    """What could not be written is not tried again when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def name_option(command: F) -> F:
@@ -60,7 +75,11 @@ def output_option(command: F) -> F:
     return click.option("-o", "--output", type=forms, default="text", help="Form of the report.")(command)
 
 
-PASS_THROUGH = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+COMMAND_FOLLOWS = {"allow_interspersed_args": False}
+"""Options of ours come first; from the first word that is none on, everything belongs to the command."""
+
+PASS_THROUGH = {"ignore_unknown_options": True, **COMMAND_FOLLOWS}
+"""For kubectl, options that we don't know are its own, wherever they stand."""
 
 
 def _example(*lines: str) -> str:
@@ -92,7 +111,7 @@ def up(name: str | None, output: str, resume: bool, api_port: int) -> None:
         click.echo(json.dumps(cluster.status() | {"startSeconds": {k: round(v, 3) for k, v in steps.items()}}))
         return
     click.echo(f"The cluster {cluster.name!r} is ready after {steps['ready']:.1f} s.")
-    option = f" --name {name}" if name else ""
+    option = _option(cluster.name)
     click.echo(f"Use it:  servicelab kubectl{option} get nodes\nEnd it:  servicelab down{option}")
 
 
@@ -104,6 +123,8 @@ def down(name: str | None, output: str) -> None:
     from .clusters import EmbeddedCluster
 
     cluster = EmbeddedCluster(name)
+    # Half an end would leave files without a cluster; what is left to do takes a moment.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     ended = cluster.delete()
     if output == "json":
         click.echo(json.dumps({"name": cluster.name, "ended": ended}))
@@ -158,13 +179,14 @@ def lab(name: str | None, folder: Path | None, jupyter_args: tuple[str, ...]) ->
     Chapters that are not there yet are copied to it; what you have worked on is never overwritten. The cluster is
     started if it does not run.
     """
-    from .notebooks import open_lab
+    from .notebooks import open_lab, prepare_folder
 
     # `servicelab lab -- --no-browser` gives JupyterLab's first option the place of DIR.
     if folder is not None and str(folder).startswith("-"):
         jupyter_args, folder = (str(folder), *jupyter_args), None
+    chapters = prepare_folder(folder)
     cluster = _ensure_up(name)
-    raise click.exceptions.Exit(open_lab(cluster, folder, list(jupyter_args)))
+    raise click.exceptions.Exit(open_lab(cluster, chapters, list(jupyter_args)))
 
 
 @main.command(epilog=_example("servicelab tour", "servicelab tour --svg picture.svg"))
@@ -172,13 +194,20 @@ def lab(name: str | None, folder: Path | None, jupyter_args: tuple[str, ...]) ->
 @click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Where the picture goes.")
 def tour(name: str | None, svg: Path | None) -> None:
     """Tell the whole story in the terminal in under 15 seconds, with real commands on a real cluster."""
+    from .doctor import require_program
     from .tour import run_tour
 
-    run_tour(_ensure_up(name), svg or Path("servicelab-tour.svg"))
+    require_program("curl")
+    cluster = _ensure_up(name)
+    try:
+        run_tour(cluster, svg or Path("servicelab-tour.svg"))
+    except KeyboardInterrupt:
+        click.echo(f"\nThe cluster {cluster.name!r} still runs. End it with: servicelab down{_option(cluster.name)}")
+        raise
 
 
 @main.command(
-    context_settings=PASS_THROUGH,
+    context_settings=COMMAND_FOLLOWS,
     epilog=_example("servicelab node", "servicelab node -- ip route", "servicelab node -- iptables-save -t nat"),
 )
 @name_option
@@ -193,7 +222,8 @@ def node(name: str | None, node: str | None, command: tuple[str, ...]) -> None:
 
 
 @main.command(
-    context_settings=PASS_THROUGH, epilog=_example("servicelab outside -- ping -c 1 192.168.49.2", "servicelab outside")
+    context_settings=COMMAND_FOLLOWS,
+    epilog=_example("servicelab outside", "servicelab outside -- ip route"),
 )
 @name_option
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD...]")
@@ -234,6 +264,12 @@ def kubectl(name: str | None, args: tuple[str, ...]) -> None:
     program = str(kubectl_path())
     sys.stdout.flush()
     os.execve(program, ["kubectl", *args], {**os.environ, **environment})
+
+
+def _option(name: str) -> str:
+    from .paths import name_option
+
+    return name_option(name)
 
 
 def _ensure_up(name: str | None) -> Any:

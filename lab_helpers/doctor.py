@@ -58,7 +58,7 @@ def examine() -> list[Finding]:
         _python,
         _kernel,
         lambda: _program("iptables", "kube-proxy's rules in the kernel", blocks=True),
-        lambda: _program("ip", "the Pods' network", blocks=True),
+        lambda: _program("ip", "looking at addresses and routes on a node", blocks=False),
         lambda: _program("curl", "requests from a node or a Pod", blocks=False),
         _kubectl,
         lambda: _program("dot", "pictures, else drawn by graphviz-pure", blocks=False),
@@ -72,6 +72,12 @@ def install_command(program: str) -> str:
     package = PACKAGES.get(program, program)
     found = (command for tool, command in INSTALLERS if shutil.which(tool))
     return next(found, f"install the package {package} with your system's package manager").format(package)
+
+
+def require_program(name: str) -> None:
+    """Raises ToolMissing, with the command that installs it, if a program is not on this machine."""
+    if not find_program(name):
+        raise ToolMissing(f"The program {name} is missing.", hint=f"Install it with: {install_command(name)}")
 
 
 def _python() -> Finding:

@@ -10,6 +10,7 @@
       │    ├─ StateUnusable      the file behind the cluster's store is damaged or can't be written
       │    └─ StartFailed
       ├─ NodeShellError          a command on a node or outside could not be started
+      │    └─ CommandNotFound    there is no such command
       ├─ InvalidInput            what the user typed or wrote in a file can't be used
       └─ ExerciseError           an exercise is unknown or its set-up failed
 
@@ -93,6 +94,12 @@ class NodeShellError(LabError):
     """A command on a node, or outside the cluster, could not be started."""
 
     exit_code = 126
+
+
+class CommandNotFound(NodeShellError):
+    """There is no such command on the node, or outside."""
+
+    exit_code = 127
 
 
 class ExerciseError(LabError):

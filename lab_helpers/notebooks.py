@@ -50,11 +50,16 @@ def first_chapter(folder: Path) -> Path:
     return min(folder.glob("[0-9][0-9]-*.ipynb"))
 
 
-def open_lab(cluster: EmbeddedCluster, folder: Path | None, jupyter_args: list[str]) -> int:
-    """Runs JupyterLab until it is ended; returns its exit code. The cluster goes on."""
+def prepare_folder(folder: Path | None) -> Path:
+    """The learner's folder with the chapters in it. Raises InvalidInput if it can't be written to."""
     folder = (folder or Path(DEFAULT_FOLDER)).expanduser().absolute()
     copied = copy_chapters(folder)
     print(f"Chapters in {folder}: {len(copied)} files copied." if copied else f"Chapters in {folder}.", flush=True)
+    return folder
+
+
+def open_lab(cluster: EmbeddedCluster, folder: Path, jupyter_args: list[str]) -> int:
+    """Runs JupyterLab until it is ended; returns its exit code, 130 after Ctrl-C. The cluster goes on."""
     code = _run_jupyter(cluster, folder, jupyter_args)
     option = name_option(cluster.name)
     print(f"\nThe cluster {cluster.name!r} still runs. End it with: servicelab down{option}")
@@ -71,14 +76,30 @@ def _run_jupyter(cluster: EmbeddedCluster, folder: Path, jupyter_args: list[str]
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
     if os.geteuid() == 0:
         command.append("--allow-root")
-    command += [*jupyter_args, str(first_chapter(folder))]
+    # As the default page rather than as the file to open, so that the address it prints leads there, too.
+    command += [f"--LabApp.default_url=/lab/tree/{first_chapter(folder).name}", *jupyter_args]
     environment = {**os.environ, **cluster.environment, "JUPYTER_CONFIG_PATH": _config_path()}
-    # Ctrl-C reaches JupyterLab too, which asks what is meant; this command waits for its answer.
+    # Until JupyterLab has its own answer to Ctrl-C, it must not see one: it would end with a traceback.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        server = subprocess.Popen(
-            command, env=environment, cwd=folder, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
-        )
-        return server.wait()
-    finally:
-        signal.signal(signal.SIGINT, before)
+    server = subprocess.Popen(command, env=environment, cwd=folder)
+    signal.signal(signal.SIGINT, before)
+    while True:
+        try:
+            return server.wait()
+        except KeyboardInterrupt:
+            if _is_serving(server.pid):
+                continue  # It asks on the terminal what is meant; this command waits for the answer.
+            server.terminate()
+            server.wait()
+            return 130
+        except SystemExit:
+            server.terminate()
+            server.wait()
+            raise
+
+
+def _is_serving(pid: int) -> bool:
+    """True once JupyterLab has written down where it listens."""
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    return Path(jupyter_runtime_dir(), f"jpserver-{pid}.json").exists()

@@ -59,6 +59,13 @@ def state_dir(name: str) -> Path:
             f"The path {folder} is too long for the cluster's sockets.",
             hint="Set SERVICELAB_HOME to a shorter folder, for example SERVICELAB_HOME=~/.sl.",
         )
+    try:
+        folder.exists()
+    except OSError as error:
+        raise InvalidInput(
+            f"The folder {folder} can't be looked into: {error.strerror}.",
+            hint="Set SERVICELAB_HOME to a folder of yours.",
+        ) from error
     return folder
 
 

@@ -36,7 +36,7 @@ def test_down_without_a_cluster_is_no_error(servicelab_home: Path) -> None:
     assert (result.exit_code, result.output) == (0, "There is no cluster 'nobody'.\n")
 
 
-@pytest.mark.parametrize("name", ["Upper", "-x", "x_y", "a" * 41, "../up", "x-"])
+@pytest.mark.parametrize("name", ["", "Upper", "-x", "x_y", "a" * 41, "../up", "x-"])
 def test_a_name_that_no_node_can_have_is_refused(servicelab_home: Path, name: str) -> None:
     result = CliRunner().invoke(main, ["status", f"--name={name}"])
     assert result.exit_code == 2
@@ -54,8 +54,8 @@ def test_a_state_folder_that_cannot_be_made_is_told(monkeypatch: pytest.MonkeyPa
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SERVICELAB_HOME", str(tmp_path / "file"))
     result = CliRunner().invoke(main, ["up"])
-    assert result.exit_code == 6
-    assert "can't be made" in result.output
+    assert result.exit_code == 2
+    assert "SERVICELAB_HOME" in result.output
 
 
 @pytest.mark.kernel

@@ -31,7 +31,7 @@ class EmbeddedCluster:
     kind = "embedded"
 
     def __init__(self, name: str | None = None) -> None:
-        self.name = check_name(name or default_name())
+        self.name = check_name(default_name() if name is None else name)
         self.config = ClusterConfig(name=self.name, state_dir=state_dir(self.name))
 
     @property

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,10 @@ from typing import Any
 from .. import errors
 from ..pocketkube.config import ClusterConfig
 from ..pocketkube.state import Lock, StateDir
+from .inspection import processes_below
+
+SIGN_DEADLINE = 5.0
+"""Seconds a supervisor has from its start to the moment that it can be told to end."""
 
 END_DEADLINE = 15.0
 """Seconds the supervisor has to end everything before it is killed."""
@@ -46,18 +51,29 @@ def start(
 
     Returns seconds from the start to each step. An interrupt, like any failure, ends what was begun.
     """
-    _refuse_if_taken(config, resume)
-    _make_folder(config.state_dir)
+    lock = _claim(config)
+    try:
+        _refuse_if_stale(config, resume)
+        return _start(config, lock, on_progress, resume=resume, api_port=api_port)
+    finally:
+        os.close(lock)  # The supervisor has a copy, if it lives.
+
+
+def _start(
+    config: ClusterConfig, lock: int, on_progress: Callable[[str], None], *, resume: bool, api_port: int
+) -> dict[str, float]:
     reader, writer = os.pipe()
     with os.fdopen(reader, encoding="utf-8") as reports:
-        supervisor = _spawn(config, writer, api_port)
+        supervisor = _spawn(config, lock, writer, api_port)
         os.close(writer)
         try:
             return _follow(reports, on_progress)
         except BaseException:
-            _end(supervisor)
+            _end(supervisor.pid)
+            supervisor.wait()
             if not resume:
-                delete(config)
+                _wait_until_released(StateDir(config.state_dir))
+                _remove(config.state_dir)
             raise
 
 
@@ -67,9 +83,31 @@ def delete(config: ClusterConfig) -> bool:
     if not folder.is_dir():
         return False
     state = StateDir(folder)
-    if state.is_held(Lock.SUPERVISOR) and (pid := state.supervisor_pid()):
-        _signal_and_wait(pid)
+    if pid := _supervisor_of(state):
+        _end(pid)
     _wait_until_released(state)
+    try:
+        lock = state.take(Lock.SUPERVISOR)
+    except FileNotFoundError:
+        return True  # Whoever started it has cleaned up.
+    except BlockingIOError:
+        raise _taken(config) from None
+    _remove(folder)
+    os.close(lock)
+    return True
+
+
+def _supervisor_of(state: StateDir) -> int | None:
+    """The live supervisor's process id; one that is just being started is waited for."""
+    deadline = time.monotonic() + SIGN_DEADLINE
+    while state.is_held(Lock.SUPERVISOR) and time.monotonic() < deadline:
+        if pid := state.supervisor_pid():
+            return pid
+        time.sleep(0.02)
+    return None
+
+
+def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         raise errors.ClusterError(
@@ -77,49 +115,52 @@ def delete(config: ClusterConfig) -> bool:
         )
     with contextlib.suppress(OSError):
         folder.parent.rmdir()
-    return True
 
 
-def _refuse_if_taken(config: ClusterConfig, resume: bool) -> None:
-    folder = config.state_dir
-    if not folder.exists():
-        return
-    state = StateDir(folder)
-    if state.is_held(Lock.SUPERVISOR):
-        doing = "is already up" if state.info() else "is being started by someone else"
-        raise errors.ClusterAlreadyUp(
-            f"The cluster {config.name!r} {doing}.",
-            hint="Use it as it is (servicelab status), or end it first: servicelab down.",
-        )
-    if not resume:
+def _claim(config: ClusterConfig) -> int:
+    """Makes the folder and takes the supervisor's lock in it: of two who start a cluster, one gets it."""
+    while True:
+        try:
+            config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return StateDir(config.state_dir).take(Lock.SUPERVISOR)
+        except BlockingIOError:
+            raise _taken(config) from None
+        except FileNotFoundError:
+            continue  # Somebody ended a cluster of that name just now, and removed the folder.
+        except OSError as error:
+            raise errors.InvalidInput(
+                f"The folder {config.state_dir} can't be used: {error.strerror}.",
+                hint="Set SERVICELAB_HOME to a folder that you can write to.",
+            ) from error
+
+
+def _taken(config: ClusterConfig) -> errors.ClusterAlreadyUp:
+    doing = "is already up" if StateDir(config.state_dir).info() else "is being started or ended by someone else"
+    return errors.ClusterAlreadyUp(
+        f"The cluster {config.name!r} {doing}.",
+        hint="Use it as it is (servicelab status), or end it first: servicelab down.",
+    )
+
+
+def _refuse_if_stale(config: ClusterConfig, resume: bool) -> None:
+    if config.database.exists() and not resume:
         raise errors.StaleState(
-            f"A cluster {config.name!r} was here and did not end cleanly; its objects are still in {folder}.",
+            f"A cluster {config.name!r} was here and did not end cleanly; its objects are still in {config.state_dir}.",
             hint="Bring it back with: servicelab up --resume. Or remove it with: servicelab down.",
         )
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise errors.StartFailed(
-            f"The folder {folder} can't be made: {error.strerror}.",
-            hint="Set SERVICELAB_HOME to a folder that you can write to.",
-        ) from error
-
-
-def _spawn(config: ClusterConfig, report_fd: int, api_port: int) -> subprocess.Popen[bytes]:
+def _spawn(config: ClusterConfig, lock: int, report_fd: int, api_port: int) -> subprocess.Popen[bytes]:
     settings = asdict(config) | {"state_dir": str(config.state_dir)}
-    request = {"config": settings, "report_fd": report_fd, "api_port": api_port}
-    log = config.state_dir / "supervisor.log"
-    with log.open("ab") as output:
-        log.chmod(0o600)
+    request = {"config": settings, "lock_fd": lock, "report_fd": report_fd, "api_port": api_port}
+    log = os.open(config.state_dir / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    with os.fdopen(log, "ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", "lab_helpers.pocketkube.daemon", json.dumps(request)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            pass_fds=(report_fd,),
+            pass_fds=(lock, report_fd),
             start_new_session=True,
             cwd="/",
         )
@@ -147,37 +188,45 @@ def _as_error(report: dict[str, Any]) -> errors.LabError:
     return error
 
 
-def _end(supervisor: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        supervisor.send_signal(signal.SIGTERM)
-    try:
-        supervisor.wait(END_DEADLINE)
-    except subprocess.TimeoutExpired:
-        supervisor.kill()
-        supervisor.wait()
+def _end(supervisor: int) -> None:
+    """Asks a supervisor to end, insists after a while, and waits for everything that was below it."""
+    with contextlib.ExitStack() as stack:
+        handles = [stack.enter_context(_Handle(pid)) for pid in processes_below(supervisor)]
+        handles[0].signal(signal.SIGTERM)
+        if not handles[0].ends_within(END_DEADLINE):
+            handles[0].signal(signal.SIGKILL)
+        for handle in handles:
+            handle.ends_within(END_DEADLINE)
 
 
-def _signal_and_wait(pid: int) -> None:
-    try:
-        handle = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
+class _Handle:
+    """A process that can be signalled and waited for, whoever its parent is, without mistaking another for it."""
+
+    def __init__(self, pid: int) -> None:
+        self._pidfd = -1
         with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(handle, signal.SIGTERM)
-        if not _ended_within(handle, END_DEADLINE):
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
-            _ended_within(handle, END_DEADLINE)
-    finally:
-        os.close(handle)
+            self._pidfd = os.pidfd_open(pid)
 
+    def __enter__(self) -> _Handle:
+        return self
 
-def _ended_within(pidfd: int, seconds: float) -> bool:
-    import select
+    def __exit__(self, *_: object) -> None:
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
 
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(int(seconds * 1000)))
+    def signal(self, signum: int) -> None:
+        """Sends a signal; nothing if it has ended."""
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signum)
+
+    def ends_within(self, seconds: float) -> bool:
+        """Waits for its end; False if it goes on."""
+        if self._pidfd < 0:
+            return True
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(int(seconds * 1000)))
 
 
 def _wait_until_released(state: StateDir) -> None:

@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 from ..errors import ClusterAlreadyUp, LabError, StartFailed, StateUnusable
 from .config import ClusterConfig
 from .report import Report
-from .state import Lock, StateDir
+from .state import Lock, StateDir, sign
 
 SHARED_IMPORTS = (
     "aiohttp.web",
@@ -67,14 +67,15 @@ class Supervisor:
 
     WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 
-    def __init__(self, config: ClusterConfig, report: Report, *, api_port: int) -> None:
+    def __init__(self, config: ClusterConfig, report: Report, *, lock: int, api_port: int) -> None:
+        """`lock` is the supervisor's lock, taken by who started it and held from now on."""
         self.config = config
+        self.lock = lock
         self.report = report
         self.api_port = api_port
         self.state = StateDir(config.state_dir)
         self.children: list[Child] = []
         self.restarts: dict[str, float] = {}
-        self.lock = -1
 
     def run(self) -> None:
         """Runs until SIGTERM. Raises LabError if the cluster can't be started."""
@@ -98,13 +99,13 @@ class Supervisor:
         self._end_children()
 
     def _take_locks(self) -> None:
+        sign(self.lock)
         try:
-            self.lock = self.state.take(Lock.SUPERVISOR)
             self.state.take(Lock.PROCESSES)
         except BlockingIOError:
             raise ClusterAlreadyUp(
-                f"The cluster {self.config.name!r} is being started or ended by another process.",
-                hint="Wait a moment, then look with: servicelab status",
+                f"Processes of an earlier cluster {self.config.name!r} are still ending.",
+                hint="Wait a moment, then try again.",
             ) from None
 
     def _check_host(self) -> None:
@@ -279,7 +280,7 @@ def main(argv: list[str]) -> int:
     config = ClusterConfig(**settings)
     report = Report(request["report_fd"])
     _set_up_logging()
-    supervisor = Supervisor(config, report, api_port=request["api_port"])
+    supervisor = Supervisor(config, report, lock=request["lock_fd"], api_port=request["api_port"])
     try:
         supervisor.run()
     except (LabError, OSError) as error:

@@ -22,6 +22,11 @@ from .linux import MountFlag, Namespace
 OLDEST_KERNEL = (5, 12)
 """setns with a pidfd needs 5.8, overlays in a user namespace 5.11, recursive read-only binds 5.12."""
 
+NO_IPTABLES = "iptables is not installed"
+
+LESSON_PROGRAMS = ("iptables", "iptables-save", "iptables-restore")
+"""What a learner types on a node, and kube-proxy calls."""
+
 RESTORE_PROGRAMS = ("iptables-restore", "iptables-nft-restore", "iptables-legacy-restore")
 """In order of preference: what the machine calls iptables, then the kernel's newer and older interface."""
 
@@ -56,6 +61,8 @@ def probe() -> Probe:
         wanted = ".".join(map(str, OLDEST_KERNEL))
         reason = f"Linux {wanted} or newer is needed, this is {os.uname().release}"
         return Probe(reason, "Update the kernel.")
+    if not all(map(linux.find_program, LESSON_PROGRAMS)):
+        return Probe(NO_IPTABLES, "Install it; servicelab doctor names the command for this system.")
     found = _in_child()
     if "failed" in found:
         step = found["failed"] if found["user_namespace"] else "user"
@@ -63,8 +70,6 @@ def probe() -> Probe:
         return Probe(reason, next_step)
     if "iptables" in found:
         return Probe(iptables=found["iptables"])
-    if not found["tried"]:
-        return Probe("iptables is not installed", "Install it; servicelab doctor names the command for this system.")
     return Probe(f"iptables can't make rules in a namespace: {found['text']}", "Try: servicelab doctor")
 
 
@@ -73,8 +78,8 @@ def require_kernel_engine() -> Probe:
     found = probe()
     if found.usable:
         return found
-    if found.reason == "iptables is not installed":
-        raise ToolMissing("iptables is not installed.", hint=found.next_step)
+    if found.reason == NO_IPTABLES:
+        raise ToolMissing(f"{NO_IPTABLES}.", hint=found.next_step)
     raise UnsupportedHost(f"This machine can't run the kernel engine: {found.reason}.", hint=found.next_step)
 
 
@@ -116,7 +121,7 @@ def _child(writing: int) -> NoReturn:
         step = "namespaces"
         linux.unshare(Namespace.PID)
     except OSError as error:
-        found |= {"failed": step, "errno": error.errno, "text": error.strerror or str(error)}
+        found |= {"failed": step, "errno": error.errno, "text": os.strerror(error.errno or 0)}
     finally:
         os.write(writing, json.dumps(found).encode())
         os._exit(0)
@@ -176,7 +181,10 @@ def _explain(step: str, number: int, text: str) -> tuple[str, str]:
             f"a seccomp filter forbids {_SUBJECTS.get(step, step)}",
             "In a container: docker run --security-opt seccomp=unconfined --security-opt systempaths=unconfined ...",
         )
-    return f"the kernel refuses {_SUBJECTS.get(step, step)} ({text})", ""
+    return (
+        f"the kernel refuses {_SUBJECTS.get(step, step)} ({text})",
+        "Ask who runs this machine to allow unprivileged user namespaces, or use another machine.",
+    )
 
 
 _SUBJECTS = {

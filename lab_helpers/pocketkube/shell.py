@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
-from ..errors import ClusterNotRunning, NodeShellError
+from ..errors import ClusterNotRunning, CommandNotFound, NodeShellError
 from . import packets
 
 PASSED_ENVIRONMENT = ("TERM", "LANG", "LC_ALL", "COLORTERM", "NO_COLOR")
@@ -92,6 +92,8 @@ def _request(
     message = {"place": place, "argv": list(argv), "terminal": size, "environment": environment}
     packets.send(end, message, streams)
     answer, descriptors = _receive(end)
+    if "not found in $PATH" in answer.get("error", ""):
+        raise CommandNotFound(answer["error"])
     if "error" in answer:
         raise NodeShellError(answer["error"])
     return descriptors[0] if descriptors else -1

@@ -10,9 +10,12 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+_ATTEMPTS, _PAUSE = 5, 0.01
 
 
 class Lock(StrEnum):
@@ -46,20 +49,21 @@ class StateDir:
     def take(self, lock: Lock) -> int:
         """Takes a lock for as long as the returned descriptor (or a copy of it) is open.
 
-        Raises BlockingIOError if another process holds it.
+        Raises BlockingIOError if another process holds it, FileNotFoundError if there is no folder (any more).
         """
         descriptor = os.open(self.path(lock), os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            _lock(descriptor)
+            if os.fstat(descriptor).st_ino != self.path(lock).stat().st_ino:
+                raise FileNotFoundError(self.folder)  # The folder was removed, and made again, meanwhile.
+        except OSError:
             os.close(descriptor)
             raise
         os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
         return descriptor
 
     def supervisor_pid(self) -> int | None:
-        """The process that last took the supervisor's lock."""
+        """The process that signed the supervisor's lock; None while a cluster is only just being started."""
         with contextlib.suppress(FileNotFoundError, ValueError):
             return int(self.path(Lock.SUPERVISOR).read_text())
         return None
@@ -81,3 +85,17 @@ class StateDir:
             info: dict[str, Any] = json.loads((self.folder / "info.json").read_text())
             return info
         return None
+
+
+def sign(lock: int) -> None:
+    """Writes the calling process down as the one to signal."""
+    os.pwrite(lock, str(os.getpid()).encode(), 0)
+
+
+def _lock(descriptor: int) -> None:
+    """Locks a file; a process that only looks whether it is locked (`is_held`) is waited for."""
+    for _attempt in range(_ATTEMPTS):
+        with contextlib.suppress(BlockingIOError):
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(_PAUSE)
+    raise BlockingIOError

@@ -241,3 +241,22 @@ def test_clusters_of_different_names_run_side_by_side(own_cluster: EmbeddedClust
     finally:
         other.delete()
     assert own_cluster.is_running()
+
+
+def test_of_two_that_start_the_same_cluster_one_succeeds(own_cluster: EmbeddedCluster) -> None:
+    command = [sys.executable, "-m", "lab_helpers", "up", "--name", own_cluster.name]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=60)[1] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 4], said
+    assert own_cluster.is_running()
+
+
+def test_down_while_starting_ends_what_was_begun(own_cluster: EmbeddedCluster) -> None:
+    command = [sys.executable, "-m", "lab_helpers", "up", "--name", own_cluster.name]
+    starting = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    until(own_cluster.config.state_dir.exists, "the start has begun")
+    assert own_cluster.delete()
+    _output, said = starting.communicate(timeout=60)
+    assert starting.returncode != 0
+    assert "Traceback" not in said
+    assert not own_cluster.config.state_dir.exists()

@@ -130,7 +130,7 @@ def test_an_interrupt_reaches_the_command(machine: Running) -> None:
 def test_the_clients_error_is_one_sentence(machine: Running) -> None:
     process = client(machine, "nonsense", stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
     _out, err = process.communicate(timeout=10)
-    assert process.returncode == 126
+    assert process.returncode == 127
     assert err == b'exec: "nonsense": executable file not found in $PATH\n'
 
 
