@@ -5,12 +5,13 @@
     system:authenticated (service accounts)  discovery and questions about oneself
     system:anonymous   health and version
 
-There is no RBAC: a lab's learner is its administrator. Finding out who sent a request is left to `authentication.py`.
+Roles and their bindings add to that (`rbac.py`); a lab's learner is its administrator.
+Finding out who sent a request is left to `authentication.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +60,15 @@ class Attributes:
     name: str = ""
 
 
+Grants = Callable[[User, Attributes], bool]
+"""What is allowed beyond the fixed policy."""
+
+
+def no_grants(user: User, asked: Attributes) -> bool:
+    """The fixed policy alone."""
+    return False
+
+
 def user_of_certificate(certificate: dict[str, Any]) -> User:
     """Common name and organizations of a verified client certificate (`ssl.SSLSocket.getpeercert`)."""
     subject = [pair for relative in certificate.get("subject", ()) for pair in relative]
@@ -84,19 +94,21 @@ def impersonated_user(name: str, groups: Sequence[str]) -> User:
     return User(name, tuple(dict.fromkeys((*groups, AUTHENTICATED))))
 
 
-def is_allowed(user: User, asked: Attributes) -> bool:
-    """The policy above."""
-    if user.is_master:
-        return True
+def is_allowed(user: User, asked: Attributes, grants: Grants = no_grants) -> bool:
+    """The policy above, and what was granted beside it."""
+    return user.is_master or _is_allowed_to_all(user, asked) or grants(user, asked)
+
+
+def _is_allowed_to_all(user: User, asked: Attributes) -> bool:
     if not asked.resource:
         open_to_user = _PUBLIC_PATHS if user is ANONYMOUS else DISCOVERY_PATHS
         return asked.verb in ("get", "head") and _is_below(asked.path, open_to_user)
     return AUTHENTICATED in user.groups and asked.verb == "create" and asked.resource in _SELF_REVIEWS
 
 
-def authorize(user: User, asked: Attributes) -> None:
+def authorize(user: User, asked: Attributes, grants: Grants = no_grants) -> None:
     """StatusError 403 for who may not, and that is nobody in particular, too."""
-    if not is_allowed(user, asked):
+    if not is_allowed(user, asked, grants):
         raise refusal(user, asked)
 
 

@@ -24,6 +24,7 @@ from .negotiate import negotiate, patch_type
 from .operations import Operations
 from .proxy_target import find_target
 from .query import asks_dry_run, delete_options, flag, list_options, refuse_dry_run, watch_options, write_context
+from .rbac import Roles
 from .request import RequestContext, Written
 from .routes import SUBRESOURCES, Route
 from .status import StatusError
@@ -71,6 +72,7 @@ class Handlers:
         self, operations: Operations, watches: WatchStreams, kubelets: KubeletProxy, authenticator: Authenticator
     ) -> None:
         self._operations = operations
+        self._roles = Roles(operations.store)
         self._watches = watches
         self._kubelets = kubelets
         self._authenticator = authenticator
@@ -90,7 +92,7 @@ class Handlers:
         """Answers, or raises StatusError."""
         verb = verb_of(call)
         route = call.route
-        authorize(call.user, attributes_of(call, verb))
+        authorize(call.user, attributes_of(call, verb), self._roles.allow)
         if route.subresource == "proxy":
             return await self._kubelets.proxy(call.request, find_target(self._operations, route, self._random))
         if verb not in allowed_verbs(route):

@@ -1,6 +1,6 @@
 """Questions about identity and rights that are answered and never stored: `kubectl auth can-i`, `kubectl auth whoami`.
 
-The policy itself is in `auth.py`. Models apiserver pkg/registry/authorization and authentication (v1.36).
+The policy itself is in `auth.py` and `rbac.py`. Models apiserver pkg/registry/authorization and authentication (v1.36).
 """
 
 from __future__ import annotations
@@ -12,10 +12,19 @@ from types import MappingProxyType
 from ..objects import Obj
 from .auth import DISCOVERY_PATHS, Attributes, User, is_allowed
 from .fields import Gvk
+from .rbac import Roles
 from .status import Cause, StatusError, invalid_value
 
 TokenReader = Callable[[str, Sequence[str]], tuple[User, list[str]] | None]
 """Whose token it is, and for which of these audiences."""
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What an answer may need beside the question."""
+
+    read_token: TokenReader
+    roles: Roles
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,7 @@ class Review:
     plural: str
     kind: str
     group: str
-    answer: Callable[[User, Obj, TokenReader], Obj]
+    answer: Callable[[User, Obj, Knowledge], Obj]
     """The `status` for a user who asks and the `spec` of the question."""
     namespaced: bool = False
     version: str = "v1"
@@ -40,26 +49,26 @@ class Review:
         """Group, version and kind."""
         return self.group, self.version, self.kind
 
-    def reply(self, user: User, asked: Obj, read_token: TokenReader) -> Obj:
+    def reply(self, user: User, asked: Obj, known: Knowledge) -> Obj:
         """The question with its answer."""
         spec = asked.get("spec") or {}
         head = {"kind": self.kind, "apiVersion": self.api_version, "metadata": asked.get("metadata") or {}}
-        status = self.answer(user, spec, read_token)
+        status = self.answer(user, spec, known)
         return {**head, **({"spec": spec} if spec else {}), "status": status}
 
 
-def _self_access(user: User, spec: Obj, _read_token: TokenReader) -> Obj:
-    return _access_status(user, spec)
+def _self_access(user: User, spec: Obj, known: Knowledge) -> Obj:
+    return _access_status(user, spec, known)
 
 
-def _subject_access(_user: User, spec: Obj, _read_token: TokenReader) -> Obj:
+def _subject_access(_user: User, spec: Obj, known: Knowledge) -> Obj:
     if not spec.get("user") and not spec.get("groups"):
         why = "at least one of user or group must be specified"
         raise _invalid("SubjectAccessReview", invalid_value("spec.user", "", why))
-    return _access_status(User(spec.get("user") or "", tuple(spec.get("groups") or ())), spec)
+    return _access_status(User(spec.get("user") or "", tuple(spec.get("groups") or ())), spec, known)
 
 
-def _access_status(user: User, spec: Obj) -> Obj:
+def _access_status(user: User, spec: Obj, known: Knowledge) -> Obj:
     """Models pkg/apis/authorization/validation (v1.36)."""
     named, unnamed = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if named is not None and unnamed is not None:
@@ -68,7 +77,7 @@ def _access_status(user: User, spec: Obj) -> Obj:
     if named is None and unnamed is None:
         why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
         raise _invalid("SubjectAccessReview", invalid_value("spec.resourceAttributes", None, why))
-    allowed = is_allowed(user, _attributes(spec))
+    allowed = is_allowed(user, _attributes(spec), known.roles.allow)
     reason = {"reason": "the lab's administrator may do everything"} if allowed and user.is_master else {}
     return {"allowed": allowed, **reason}
 
@@ -93,7 +102,7 @@ def _invalid(kind: str, cause: Cause) -> StatusError:
     return StatusError.invalid(f"{kind}.{_ACCESS}", "", [cause])
 
 
-def _self_rules(user: User, spec: Obj, _read_token: TokenReader) -> Obj:
+def _self_rules(user: User, spec: Obj, known: Knowledge) -> Obj:
     if not spec.get("namespace"):
         raise StatusError.bad_request("no namespace on request")
     if user.is_master:
@@ -107,6 +116,8 @@ def _self_rules(user: User, spec: Obj, _read_token: TokenReader) -> Obj:
         ]
         open_paths = sorted({text for path in DISCOVERY_PATHS for text in _with_below(path)})
         path_rules = [{"verbs": ["get"], "nonResourceURLs": open_paths}]
+        for rule in known.roles.rules_of(user, spec["namespace"]):
+            (path_rules if rule.get("nonResourceURLs") else resource_rules).append(rule)
     return {"resourceRules": resource_rules, "nonResourceRules": path_rules, "incomplete": False}
 
 
@@ -115,14 +126,14 @@ def _with_below(path: str) -> tuple[str, ...]:
     return (path, f"{path}/*") if path in ("/api", "/apis", "/openapi") else (path,)
 
 
-def _self_identity(user: User, _spec: Obj, _read_token: TokenReader) -> Obj:
+def _self_identity(user: User, _spec: Obj, _known: Knowledge) -> Obj:
     return {"userInfo": _user_info(user)}
 
 
-def _token_identity(_user: User, spec: Obj, read_token: TokenReader) -> Obj:
+def _token_identity(_user: User, spec: Obj, known: Knowledge) -> Obj:
     if not spec.get("token"):
         raise StatusError.bad_request("token is required for TokenReview in authentication")
-    found = read_token(spec["token"], spec.get("audiences") or ())
+    found = known.read_token(spec["token"], spec.get("audiences") or ())
     if found is None:
         return {"user": {}, "error": "[invalid bearer token]"}
     user, audiences = found

@@ -32,8 +32,9 @@ from .intake import BODY_LIMIT, HEADER_SECONDS, LONGEST_LINE, Doorkeeper, malfor
 from .kubelet_proxy import KubeletProxy
 from .negotiate import Representation
 from .operations import Operations
+from .rbac import Roles
 from .request_metrics import ROUTE, RequestMetrics
-from .reviews import REVIEWS, Review
+from .reviews import REVIEWS, Knowledge, Review
 from .routes import Router
 from .status import StatusError
 from .tokens import TokenAuthority
@@ -61,6 +62,7 @@ class ApiServer:
         self._watches = WatchStreams()
         self._kubelets = KubeletProxy(config.kubelet_socket)
         self._handlers = Handlers(operations, self._watches, self._kubelets, self._authenticator)
+        self._roles = Roles(operations.store)
         self._router = Router()
         self._metrics = RequestMetrics(operations.store)
         self._listeners: list[asyncio.Server] = []
@@ -147,7 +149,7 @@ class ApiServer:
         if (root == "api" and len(parts) > 2) or (root == "apis" and len(parts) > 3):
             group, version, *rest = parts[1:] if root == "apis" else ["", *parts[1:]]
             return await self._serve_resource(request, user, group, version, rest)
-        authorize(user, Attributes(request.method.lower(), request.path))
+        authorize(user, Attributes(request.method.lower(), request.path), self._roles.allow)
         if request.method not in ("GET", "HEAD"):
             raise StatusError.method_not_allowed()
         if parts == ["metrics"]:
@@ -168,17 +170,17 @@ class ApiServer:
             request[ROUTE] = route
             return await self._handlers.handle(Call(request, route, request.rel_url.query, user))
         plural = parts[2] if parts[0] == "namespaces" and len(parts) > 2 else parts[0]
-        authorize(user, Attributes(request.method.lower(), request.path, group, plural))
+        authorize(user, Attributes(request.method.lower(), request.path, group, plural), self._roles.allow)
         if self._router.serves(group, version):
             raise StatusError.no_such_path()
         return _not_found()
 
     async def _serve_review(self, request: web.BaseRequest, user: User, review: Review) -> web.StreamResponse:
-        authorize(user, Attributes("create", request.path, review.group, review.plural))
+        authorize(user, Attributes("create", request.path, review.group, review.plural), self._roles.allow)
         if request.method != "POST":
             raise StatusError.method_not_allowed()
         asked = decode_plain(await read_body(request), request.headers.get("Content-Type", ""), review.gvk)
-        reply = review.reply(user, asked, self._authenticator.user_of_token)
+        reply = review.reply(user, asked, Knowledge(self._authenticator.user_of_token, self._roles))
         return answer_object(_Plain(request), Answer(reply, 201), Representation())
 
     def _health(self, request: web.BaseRequest, root: str, name: list[str]) -> web.StreamResponse:

@@ -146,3 +146,14 @@ def test_the_books_of_addresses_can_be_read(space: EmbeddedCluster) -> None:
     assert run(space, "get", "servicecidr", "kubernetes", "--no-headers").split()[:2] == ["kubernetes", "10.96.0.0/16"]
     classes = run(space, "get", "priorityclasses", "--no-headers")
     assert "system-cluster-critical" in classes and "2000001000" in classes
+
+
+def test_a_role_lets_a_service_account_read(space: EmbeddedCluster) -> None:
+    who = f"--as=system:serviceaccount:{NAMESPACE}:default"
+    assert not space.kubectl("-n", NAMESPACE, "get", "pods", who).ok
+    run(space, "create", "role", "read", "--verb=get,list", "--resource=pods")
+    run(space, "create", "rolebinding", "read", "--role=read", f"--serviceaccount={NAMESPACE}:default")
+    run(space, "get", "pods", who)
+    assert run(space, "auth", "can-i", "list", "pods", who) == "yes\n"
+    assert space.kubectl("-n", NAMESPACE, "auth", "can-i", "delete", "pods", who).stdout == "no\n"
+    assert "pods" in run(space, "auth", "can-i", "--list", who)

@@ -1,0 +1,71 @@
+"""What Roles and their bindings add to the fixed policy."""
+
+from __future__ import annotations
+
+import pytest
+from in_process_api import Api
+
+from lab_helpers.pocketkube.api.auth import Attributes, User, is_allowed, service_account_user
+from lab_helpers.pocketkube.api.rbac import Roles
+from lab_helpers.pocketkube.objects import Obj
+
+GROUP = "rbac.authorization.k8s.io"
+POD = service_account_user("default", "reader")
+READ = {"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods", "pods/log"]}
+
+
+def pods(verb: str = "list", namespace: str = "default", resource: str = "pods", name: str = "") -> Attributes:
+    return Attributes(verb, "", "", resource, namespace, name)
+
+
+def bind(api: Api, kind: str, role: str, subject: Obj, *, role_kind: str = "Role") -> None:
+    reference = {"kind": role_kind, "name": role, "apiGroup": GROUP}
+    binding = {"metadata": {"name": f"{role}-bound"}, "roleRef": reference, "subjects": [subject]}
+    api.create(f"{kind}.{GROUP}", binding)
+
+
+@pytest.fixture
+def roles(api: Api) -> Roles:
+    return Roles(api.operations.store)
+
+
+def test_a_role_counts_in_its_namespace_from_the_moment_it_is_bound(api: Api, roles: Roles) -> None:
+    api.create(f"roles.{GROUP}", {"metadata": {"name": "read"}, "rules": [READ]})
+    assert not is_allowed(POD, pods(), roles.allow)
+    bind(api, "rolebindings", "read", {"kind": "ServiceAccount", "name": "reader", "namespace": "default"})
+    assert is_allowed(POD, pods(), roles.allow)
+    assert is_allowed(POD, pods("get", resource="pods/log"), roles.allow)
+    assert not is_allowed(POD, pods("delete"), roles.allow)
+    assert not is_allowed(POD, pods(resource="pods/exec"), roles.allow)
+    assert not is_allowed(POD, pods(namespace="other"), roles.allow)
+    assert not is_allowed(POD, pods(namespace=""), roles.allow)
+    assert not is_allowed(service_account_user("default", "other"), pods(), roles.allow)
+
+
+def test_a_cluster_role_counts_where_its_binding_is(api: Api, roles: Roles) -> None:
+    api.create(f"clusterroles.{GROUP}", {"metadata": {"name": "read"}, "rules": [READ]})
+    bind(api, "rolebindings", "read", {"kind": "User", "name": "ann"}, role_kind="ClusterRole")
+    bind(api, "clusterrolebindings", "read", {"kind": "Group", "name": "staff"}, role_kind="ClusterRole")
+    assert is_allowed(User("ann", ()), pods(), roles.allow)
+    assert not is_allowed(User("ann", ()), pods(namespace="other"), roles.allow)
+    assert is_allowed(User("bob", ("staff",)), pods(namespace="other"), roles.allow)
+
+
+def test_names_paths_and_stars(api: Api, roles: Roles) -> None:
+    one = {"verbs": ["get"], "apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["page"]}
+    paths = {"verbs": ["get"], "nonResourceURLs": ["/metrics", "/logs/*"]}
+    scale = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*/scale"]}
+    api.create(f"clusterroles.{GROUP}", {"metadata": {"name": "some"}, "rules": [one, paths, scale]})
+    bind(api, "clusterrolebindings", "some", {"kind": "User", "name": "ann"}, role_kind="ClusterRole")
+    ann = User("ann", ())
+    assert is_allowed(ann, pods("get", resource="configmaps", name="page"), roles.allow)
+    assert not is_allowed(ann, pods("get", resource="configmaps", name="other"), roles.allow)
+    assert is_allowed(ann, Attributes("get", "/metrics"), roles.allow)
+    assert is_allowed(ann, Attributes("get", "/logs/today"), roles.allow)
+    assert not is_allowed(ann, Attributes("get", "/logsbook"), roles.allow)
+    assert is_allowed(ann, Attributes("patch", "", "apps", "deployments/scale", "default", "web"), roles.allow)
+
+
+def test_a_binding_to_a_role_that_is_not_there_grants_nothing(api: Api, roles: Roles) -> None:
+    bind(api, "rolebindings", "missing", {"kind": "User", "name": "ann"})
+    assert not is_allowed(User("ann", ()), pods(), roles.allow)
