@@ -16,7 +16,7 @@ from aiohttp import web
 from ..objects import Obj
 from ..store import json_bytes
 from .negotiate import JSON, YAML, Representation, encode
-from .status import StatusError
+from .status import StatusError, invalid_value
 from .tables.table import IncludeObject, list_metadata_of, partial_metadata, table_of
 
 _COMPRESS_FROM = 128 * 1024
@@ -127,7 +127,8 @@ def _include_object(query: Mapping[str, str]) -> IncludeObject:
             return "None"
         case "Object":
             return "Object"
-    raise StatusError.bad_request(f'unrecognized includeObject value: "{wanted}"')
+    why = invalid_value("includeObject", wanted, "must be 'Metadata', 'Object', 'None', or empty")
+    raise StatusError.bad_request(f"Unable to convert to Table as requested: {why}")
 
 
 def _encode_list(found: Obj, representation: Representation, query: Mapping[str, str]) -> bytes:

@@ -113,6 +113,19 @@ def test_a_list_sends_no_initial_events() -> None:
     )  # fmt: skip
 
 
+def test_a_table_includes_objects_in_three_ways() -> None:
+    async def scenario(served: Served) -> None:
+        table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+        refused = await served.get(f"{CONFIG_MAPS}?includeObject=Some", Accept=table)
+        assert (refused.status, refused.message) == (
+            400,
+            'Unable to convert to Table as requested: includeObject: Invalid value: "Some": '
+            "must be 'Metadata', 'Object', 'None', or empty",
+        )
+
+    run(scenario)
+
+
 def test_warnings_come_with_reads_and_with_errors_too() -> None:
     async def scenario(served: Served) -> None:
         for path in ("", "/nope", "?watch=1&timeoutSeconds=1"):
