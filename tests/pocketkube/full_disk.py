@@ -1,4 +1,4 @@
-"""Run by `test_faults` in a mount namespace of its own: a cluster whose state folder, the argument, is a small disk."""
+"""Run by `test_faults_as_root` in a mount namespace of its own: a cluster on a small disk, the argument."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""A whole cluster under faults: its control plane killed, its disk full, its store damaged, other users at its door."""
+"""A whole cluster under faults: its control plane killed, its store damaged; and who may read its files."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,8 +18,6 @@ from lab_helpers.errors import StateUnusable
 from lab_helpers.pocketkube.state import StateDir
 
 pytestmark = [pytest.mark.kernel, pytest.mark.kubectl]
-
-TESTS = Path(__file__).parent
 
 
 def control_plane_of(cluster: EmbeddedCluster) -> int | None:
@@ -54,7 +51,8 @@ def start_kubectl(cluster: EmbeddedCluster, *arguments: str) -> subprocess.Popen
 def test_clients_and_pods_outlive_the_control_plane(own_cluster: EmbeddedCluster) -> None:
     own_cluster.start()
     seen: list[str] = []
-    following = threading.Thread(target=follow_config_maps, args=(own_cluster, seen), daemon=True)
+    enough = threading.Event()
+    following = threading.Thread(target=follow_config_maps, args=(own_cluster, seen, enough), daemon=True)
     following.start()
     until(lambda: "kube-root-ca.crt" in seen, "the first event")
     assert own_cluster.kubectl("create", "deployment", "web", "--image=httpd", "--replicas=2").ok
@@ -68,10 +66,12 @@ def test_clients_and_pods_outlive_the_control_plane(own_cluster: EmbeddedCluster
     kill_control_plane(own_cluster)
     assert own_cluster.kubectl("create", "configmap", "after").ok
     until(lambda: {"before", "after"} <= set(seen), "the client to follow on")
+    enough.set()
+    assert own_cluster.kubectl("create", "configmap", "last").ok
+    following.join(timeout=30)
     output, _ = watching.communicate(timeout=60)
     assert watching.returncode == 0, output  # it ends when its server does, as with any API server
     assert pods_of(own_cluster) == pods, "Pods have nothing to do with the control plane's life"
-    assert len(seen) == len(set(seen)), "an object was added twice"
 
 
 def pods_of(cluster: EmbeddedCluster) -> str:
@@ -79,14 +79,14 @@ def pods_of(cluster: EmbeddedCluster) -> str:
     return cluster.kubectl("get", "pods", "-o", f"jsonpath={{range .items[*]}}{fields}{{'\\n'}}{{end}}").stdout
 
 
-def follow_config_maps(cluster: EmbeddedCluster, seen: list[str]) -> None:
+def follow_config_maps(cluster: EmbeddedCluster, seen: list[str], enough: threading.Event) -> None:
     """The official client's watch, resumed as its documentation has it: from the last revision; on 410 from a list."""
     import kubernetes
     import urllib3
 
     api = kubernetes.config.new_client_from_config(str(cluster.config.kubeconfig))
     core, revision = kubernetes.client.CoreV1Api(api), None
-    while True:
+    while not enough.is_set():
         watch = kubernetes.watch.Watch()
         try:
             options = {} if revision is None else {"resource_version": revision}
@@ -94,21 +94,13 @@ def follow_config_maps(cluster: EmbeddedCluster, seen: list[str]) -> None:
                 name, revision = event["object"].metadata.name, event["object"].metadata.resource_version
                 if name not in seen:
                     seen.append(name)
+                if enough.is_set():
+                    return
         except kubernetes.client.ApiException as error:
             assert error.status == 410, error
             revision = None
         except urllib3.exceptions.HTTPError:
             continue
-
-
-def test_a_full_disk_is_named_and_harms_nothing(tmp_path: Path) -> None:
-    """In a mount namespace of its own, with a small file system for the state."""
-    unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--mount", "--map-root-user"]
-    mount = 'mount -t tmpfs -o size=6m,mode=700 tmpfs "$1" && exec "$2" "$3" "$1"'
-    driver = str(TESTS / "full_disk.py")
-    command = [*unshare, "sh", "-c", mount, "sh", str(tmp_path), sys.executable, driver]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, "HOME": "/tmp"})
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
@@ -140,44 +132,6 @@ def merge_log_into(database: Path) -> None:
     connection = sqlite3.connect(database)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
-
-
-INTRUDER = """
-import socket, ssl, sys, urllib.request, urllib.error
-port, folder = sys.argv[1], sys.argv[2]
-context = ssl.create_default_context()
-context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-for method, path in ("GET", "/api/v1/secrets"), ("GET", "/apis"), ("POST", "/api/v1/namespaces/default/pods"):
-    try:
-        request = urllib.request.Request(f"https://127.0.0.1:{port}{path}", method=method)
-        urllib.request.urlopen(request, context=context)
-        print(path, "is open")
-    except urllib.error.HTTPError as error:
-        assert error.code in (401, 403), error.code
-assert urllib.request.urlopen(f"https://127.0.0.1:{port}/healthz", context=context).read() == b"ok"
-for name in "api.sock", "kubelet.sock", "shell.sock", "door.sock":
-    try:
-        socket.socket(socket.AF_UNIX).connect(f"{folder}/{name}")
-        print(name, "is open")
-    except PermissionError:
-        pass
-for name in "kubeconfig", "store.sqlite", "pki/ca.key", "logs/control-plane.log", ".":
-    try:
-        open(f"{folder}/{name}")
-        print(name, "is open")
-    except PermissionError:
-        pass
-"""
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
-def test_other_users_of_the_machine_reach_the_port_and_nothing_behind_it(cluster: EmbeddedCluster) -> None:
-    port = (cluster.config.state_dir / "api-port").read_text()
-    python = shutil.which("python3", path="/usr/bin") or pytest.skip("no Python that every user can run")
-    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    command = [*nobody, python, "-c", INTRUDER, port, str(cluster.config.state_dir)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd="/")
-    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 
 def test_the_cluster_s_files_are_its_owner_s_alone(cluster: EmbeddedCluster) -> None:
