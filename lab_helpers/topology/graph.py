@@ -32,8 +32,10 @@ _EDGES: dict[PodState, dict[str, str]] = {
     PodState.TERMINATING: {"style": "dotted", "color": "#7d4e00"},
 }
 _SERVICE = "service"
+_POINTS = "10"
+"""13 px in a browser, the size of a notebook's prose: the picture is shown at this size, however wide the page is."""
 _FEW_PODS = 3
-"""Up to here the columns stand close together, so that the picture is legible on a narrow page."""
+"""Up to here the columns stand close together, so that less of the picture is out of sight on a narrow page."""
 
 
 def render(topology: Topology) -> str:
@@ -58,17 +60,23 @@ def source(topology: Topology) -> Any:
         "topology",
         graph_attr={
             "rankdir": "LR",
-            "ranksep": "0.3" if len(topology.pods) <= _FEW_PODS else "0.6",
+            "ranksep": "0.25" if len(topology.pods) <= _FEW_PODS else "0.5",
             "nodesep": "0.12",
             "bgcolor": "white",
-            "pad": "0.2",
+            "pad": "0.1",
             "fontname": "Helvetica",
-            "fontsize": "11",
+            "fontsize": _POINTS,
             "fontcolor": _GREY,
             "id": _id(topology, "picture"),
         },
-        node_attr={"fontname": "Helvetica", "fontsize": "11", "fontcolor": _INK, "color": _GREY, "margin": "0.12,0.07"},
-        edge_attr={"fontname": "Helvetica", "fontsize": "10", "color": _GREY, "arrowsize": "0.6"},
+        node_attr={
+            "fontname": "Helvetica",
+            "fontsize": _POINTS,
+            "fontcolor": _INK,
+            "color": _GREY,
+            "margin": "0.1,0.06",
+        },
+        edge_attr={"color": _GREY, "arrowsize": "0.6"},
     )
     groups = pod_groups(topology)
     rows = lanes(topology, groups)
@@ -250,10 +258,14 @@ def _id(topology: Topology, *parts: str) -> str:
 
 
 def _finish(svg: str, topology: Topology) -> str:
-    """Leaves out the prologue, fits the picture into narrow pages, and names it for those who can't see it."""
+    """Leaves out the prologue, keeps the size on pages of any width, and names it for those who can't see it.
+
+    A page that is too narrow scrolls: text that shrinks with the page can't be read.
+    """
     body = svg[svg.index("<svg") :]
     opening, rest = body.split(">", 1)
-    opening = re.sub(r'width="(\S+)" height="\S+"', r'width="100%" style="max-width:\1"', opening)
+    opening = re.sub(r'="(\d+)pt"', lambda size: f'="{round(int(size[1]) * 4 / 3)}"', opening)
+    opening = opening.replace("<svg", '<svg style="max-width:none"', 1)
     rest = re.sub(r"<!--.*?-->\n?", "", rest, flags=re.DOTALL)
     title = f"<title>Service {escape(topology.name)}</title>\n<desc>{escape(topology.summary)}</desc>"
     return f'{opening} role="img" aria-label="{escape(topology.summary)}">\n{title}{rest}'

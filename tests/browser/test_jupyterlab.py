@@ -37,6 +37,13 @@ ALL_DONE = f"""() => {CELLS}.filter(cell => cell.model.type === 'code')
   .every(cell => cell.model.executionCount && cell.model.executionState === 'idle')"""
 KERNEL_IDLE = "() => window.jupyterapp.shell.currentWidget?.context?.sessionContext.session?.kernel?.status === 'idle'"
 SAVED = "() => !window.jupyterapp.shell.currentWidget.context.model.dirty"
+OUTPUT_SIZES = f"""id => {{
+  const cell = {CELLS}.find(cell => cell.model.id === id);
+  const output = cell.node.querySelector('.jp-RenderedSVG'), picture = output.querySelector('img');
+  const scrolls = getComputedStyle(output).overflowX !== 'visible';
+  return {{ shown: picture.clientWidth, natural: picture.naturalWidth, room: output.clientWidth,
+           reached: output.scrollWidth, scrolls }};
+}}"""
 GO_TO = f"""id => {{
   const index = {CELLS}.findIndex(cell => cell.model.id === id);
   window.jupyterapp.shell.currentWidget.content.scrollToItem(index, 'start');
@@ -107,6 +114,14 @@ def test_a_solved_chapter_shows_every_pass_and_a_living_picture(folder: Path, pa
         assert "passed" in text_of(cells[f"check-{exercise}"])
     (output,) = cells["live"].outputs
     assert "ClusterIP 10.96." in output.data["image/svg+xml"], "the picture was not updated when the Service came"
+    for width in (1280, 800):
+        page.set_viewport_size({"width": width, "height": 900})
+        _screenshots(page, f"wide-{width}", "live", "traffic-report")
+        page.evaluate(GO_TO, "live")
+        page.wait_for_timeout(300)
+        sizes = page.evaluate(OUTPUT_SIZES, "live")
+        assert sizes["shown"] == sizes["natural"], "text changes its size with the page"
+        assert sizes["scrolls"] and sizes["reached"] >= sizes["natural"] > sizes["room"]
     page.evaluate(DARK)
     _screenshots(page, "dark", "live", "check-2-3", "traffic-report")
 

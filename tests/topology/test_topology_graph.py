@@ -43,6 +43,17 @@ def test_the_picture_says_in_one_sentence_what_it_shows() -> None:
     assert root.get("role") == "img"
 
 
+@pytest.mark.parametrize("state", ["01-demo-1pod", "02-demo-3pods", "04-demo-0pods"])
+def test_text_has_one_size_however_much_is_shown(state: str) -> None:
+    recorded = Recorded(state)
+    for pictured in (recorded.topology(), recorded.topology([])):
+        root = ET.fromstring(graph.render(pictured))
+        scale = float(root.get("width", "")) / float(root.get("viewBox", "").split()[2])
+        sizes = {round(float(node.get("font-size", "")) * scale, 1) for node in root.iter(f"{SVG}text")}
+        assert sizes == {13.3}
+        assert "max-width:none" in root.get("style", ""), "an exported page would shrink it"
+
+
 def test_states_differ_in_shape_and_words() -> None:
     recorded = Recorded("02-demo-3pods")
     set_not_ready(recorded.pods[0], "ImagePullBackOff")
