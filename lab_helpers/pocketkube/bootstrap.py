@@ -13,6 +13,7 @@ from .controllers.serviceaccount import default_account, root_ca
 from .objects import SERVICE_NAME_LABEL, Obj, copy, name_of, namespace_of
 from .resources.namespace import SYSTEM_NAMESPACES
 from .resources.priority_class import system_classes
+from .resources.role import default_roles
 from .resources.service_cidr import default_service_cidr, in_use
 
 COREDNS_IMAGE = "registry.k8s.io/coredns/coredns:v1.12.1"
@@ -53,6 +54,8 @@ async def bootstrap(client: Client, config: ClusterConfig, *, ca_certificate: st
             await _ensure(client, "configmaps", root_ca(name, ca_certificate), heal=("data",))
     for priority_class in system_classes():
         await _ensure(client, "priorityclasses.scheduling.k8s.io", priority_class)
+    for role in default_roles():
+        await _ensure(client, "clusterroles.rbac.authorization.k8s.io", role)
     await _service_cidr(client, config)
     await ensure_kubernetes_service(client, config)
     await _cluster_dns(client, config)

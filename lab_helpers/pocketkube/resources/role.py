@@ -5,12 +5,34 @@ Models pkg/apis/rbac/{v1/defaults.go,validation} (v1.36).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..api.status import Cause, invalid_value, not_supported, required
 from ..objects import Obj
 from .naming import path_segment_problems
 from .strategy import Strategy
 
 GROUP = "rbac.authorization.k8s.io"
+
+_READ = ("get", "list", "watch")
+_WRITE = ("create", "delete", "deletecollection", "patch", "update")
+_SEEN = {
+    "": (
+        "configmaps", "endpoints", "events", "limitranges", "namespaces", "pods", "pods/log", "pods/status",
+        "replicationcontrollers", "replicationcontrollers/scale", "resourcequotas", "serviceaccounts", "services",
+    ),
+    "apps": (
+        "controllerrevisions", "daemonsets", "deployments", "deployments/scale", "replicasets", "replicasets/scale",
+        "statefulsets", "statefulsets/scale",
+    ),
+    "batch": ("cronjobs", "jobs"),
+    "discovery.k8s.io": ("endpointslices",),
+    "networking.k8s.io": ("ingresses", "networkpolicies"),
+    "policy": ("poddisruptionbudgets",),
+}  # fmt: skip
+"""What `view` may read, by group: no Secrets, which could be used to become somebody else."""
+_NOT_WRITTEN = ("namespaces", "resourcequotas", "limitranges", "pods/log", "pods/status", "controllerrevisions")
+_ENTERED = ("pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "services/proxy")
 
 
 class RoleStrategy(Strategy):
@@ -101,3 +123,34 @@ class RoleBindingStrategy(Strategy):
         elif kind not in ("User", "Group"):
             causes.append(not_supported(f"{path}.kind", kind, ["ServiceAccount", "User", "Group"]))
         return causes
+
+
+def _rule(group: str, resources: Iterable[str], verbs: Iterable[str]) -> Obj:
+    return {"apiGroups": [group], "resources": [*resources], "verbs": [*verbs]}
+
+
+def default_roles() -> list[Obj]:
+    """The ClusterRoles that people bind without having made them. Models bootstrappolicy (v1.36), in short."""
+    everything = _rule("*", "*", "*"), {"nonResourceURLs": ["*"], "verbs": ["*"]}
+    view = [_rule(group, resources, _READ) for group, resources in _SEEN.items()]
+    edit = [
+        *view,
+        *(
+            _rule(group, [name for name in resources if name not in _NOT_WRITTEN], _WRITE)
+            for group, resources in _SEEN.items()
+        ),
+        _rule("", ["secrets"], (*_READ, *_WRITE)),
+        _rule("", _ENTERED, (*_READ, *_WRITE)),
+        _rule("", ["pods/eviction", "serviceaccounts/token"], ["create"]),
+    ]
+    admin = [*edit, _rule(GROUP, ["rolebindings", "roles"], (*_READ, *_WRITE))]
+    rules = {"cluster-admin": [*everything], "admin": admin, "edit": edit, "view": view}
+    return [
+        {
+            "apiVersion": f"{GROUP}/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": name, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}},
+            "rules": allowed,
+        }
+        for name, allowed in rules.items()
+    ]

@@ -8,6 +8,7 @@ from in_process_api import Api
 from lab_helpers.pocketkube.api.auth import Attributes, User, is_allowed, service_account_user
 from lab_helpers.pocketkube.api.rbac import Roles
 from lab_helpers.pocketkube.objects import Obj
+from lab_helpers.pocketkube.resources.role import default_roles
 
 GROUP = "rbac.authorization.k8s.io"
 POD = service_account_user("default", "reader")
@@ -69,3 +70,18 @@ def test_names_paths_and_stars(api: Api, roles: Roles) -> None:
 def test_a_binding_to_a_role_that_is_not_there_grants_nothing(api: Api, roles: Roles) -> None:
     bind(api, "rolebindings", "missing", {"kind": "User", "name": "ann"})
     assert not is_allowed(User("ann", ()), pods(), roles.allow)
+
+
+def test_who_may_view_does_not_see_secrets(api: Api, roles: Roles) -> None:
+    for role in default_roles():
+        api.create(f"clusterroles.{GROUP}", role)
+    for role in ("view", "edit", "cluster-admin"):
+        bind(api, "rolebindings", role, {"kind": "User", "name": role}, role_kind="ClusterRole")
+    view, edit, admin = (User(name, ()) for name in ("view", "edit", "cluster-admin"))
+    assert is_allowed(view, pods(), roles.allow)
+    assert not is_allowed(view, pods("delete"), roles.allow)
+    assert not is_allowed(view, pods("get", resource="secrets"), roles.allow)
+    assert is_allowed(edit, pods("get", resource="secrets"), roles.allow)
+    assert is_allowed(edit, pods("create", resource="pods/exec"), roles.allow)
+    assert not is_allowed(edit, pods("delete", resource="resourcequotas"), roles.allow)
+    assert is_allowed(admin, pods("delete", resource="resourcequotas"), roles.allow)
