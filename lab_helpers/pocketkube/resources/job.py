@@ -39,10 +39,11 @@ class JobStrategy(Strategy):
         spec, meta = obj["spec"], obj["metadata"]
         if not spec.get("manualSelector"):
             template_meta = spec["template"]["metadata"]
-            own = {UID_LABEL: meta["uid"], NAME_LABEL: meta["name"]}
-            old_names = {"controller-uid": meta["uid"], "job-name": meta["name"]}
+            uid, name = meta["uid"], meta.get("name") or ""
+            own = {UID_LABEL: uid, NAME_LABEL: name}
+            old_names = {"controller-uid": uid, "job-name": name}
             template_meta["labels"] = {**(template_meta.get("labels") or {}), **own, **old_names}
-            spec.setdefault("selector", {}).setdefault("matchLabels", {})[UID_LABEL] = meta["uid"]
+            spec.setdefault("selector", {}).setdefault("matchLabels", {})[UID_LABEL] = uid
         if not meta.get("labels"):
             meta["labels"] = dict(spec["template"]["metadata"].get("labels") or {})
 

@@ -243,7 +243,7 @@ class ServiceStrategy(Strategy):
         try:
             self._ports.allocate(port)
         except NotAllocated as error:
-            raise _invalid(obj["metadata"]["name"], invalid_value(path, port, str(error))) from None
+            raise _invalid(obj["metadata"].get("name") or "", invalid_value(path, port, str(error))) from None
         got.add(port)
 
     def _next_port(self, got: set[int]) -> int:

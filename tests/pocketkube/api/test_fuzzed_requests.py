@@ -72,11 +72,26 @@ def read(server: ServerProcess, path: str) -> Any:
     return json.loads(asyncio.run(exchange(server, request("GET", path))).body)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_request_is_too_strange(
     server: ServerProcess, operations: list[tuple[str, str]], data: st.DataObject
 ) -> None:
+    """The same requests each time."""
+    send_something(server, operations, data)
+
+
+@pytest.mark.slow
+@settings(max_examples=5000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_request_at_all_is_too_strange(
+    server: ServerProcess, operations: list[tuple[str, str]], data: st.DataObject
+) -> None:
+    """Other requests each time."""
+    send_something(server, operations, data)
+
+
+def send_something(server: ServerProcess, operations: list[tuple[str, str]], data: st.DataObject) -> None:
     method, template = data.draw(st.sampled_from(operations))
     steps = template.split("/")
     filled = [data.draw(st.sampled_from(NAMES)) if step.startswith("{") else step for step in steps]
