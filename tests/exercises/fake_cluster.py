@@ -67,7 +67,7 @@ class FakeCluster:
     def launch(self, argv: Sequence[str], *, place: str = "node", node: str | None = None) -> Any:
         count, url = int(argv[4]), argv[-1]
         status, code = self.answers.get(url, REFUSED)
-        text = f"It works!\\n@@ {status:03} 0.001 {code} 100.5\\n" * count
+        text = f"It works!\\n@@ {status:03} 0.001 {code}\\n" * count
         return subprocess.Popen(["printf", text], stdout=subprocess.PIPE, text=True)
 
 
