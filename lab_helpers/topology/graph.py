@@ -1,5 +1,6 @@
-"""The picture of a Service as SVG: client, virtual IP, rules, EndpointSlices, and Pods by node, from left to right.
+"""The picture of a Service as SVG: client, virtual IP, rules, EndpointSlices, and Pods by node.
 
+Few Pods stand beside each other at the bottom, more one below the other at the right.
 States differ in shape and words, not in colour alone. The same model always gives the same SVG, with ids that tests
 and scripts can read. `dot` lays it out if it is on PATH, else the program of the `graphviz-pure` wheel.
 """
@@ -35,7 +36,7 @@ _SERVICE = "service"
 _POINTS = "10"
 """13 px in a browser, the size of a notebook's prose: the picture is shown at this size, however wide the page is."""
 _FEW_PODS = 3
-"""Up to here the columns stand close together, so that less of the picture is out of sight on a narrow page."""
+"""Up to here the picture leads down, which fits on a narrow page; more Pods are a list at the right."""
 
 
 def render(topology: Topology) -> str:
@@ -59,8 +60,8 @@ def source(topology: Topology) -> Any:
     graph = graphviz.Digraph(
         "topology",
         graph_attr={
-            "rankdir": "LR",
-            "ranksep": "0.25" if len(topology.pods) <= _FEW_PODS else "0.5",
+            "rankdir": "TB" if _upright(topology) else "LR",
+            "ranksep": "0.35" if _upright(topology) else "0.5",
             "nodesep": "0.12",
             "bgcolor": "white",
             "pad": "0.1",
@@ -87,6 +88,11 @@ def source(topology: Topology) -> Any:
     _add_pods(graph, topology, groups)
     _add_paths(graph, topology, rows, groups)
     return graph
+
+
+def _upright(topology: Topology) -> bool:
+    """True if the path leads down, false if it leads to the right."""
+    return len(topology.pods) <= _FEW_PODS
 
 
 def _choose_program() -> None:
@@ -149,7 +155,12 @@ def _add_rules(graph: Any, topology: Topology, rows: list[Lane]) -> None:
                 body.append(("refused", f'<FONT COLOR="{_RED}"><B>{rule.chain}: no endpoints</B></FONT>'))
         if not body:
             body.append(("none", "not read" if not topology.rules_node else "none for this Service"))
-        graph.node(_rules_name(port), _table(head, body, "#fbefff"), shape="plain", id=_id(topology, "rules", port))
+        graph.node(
+            _rules_name(port),
+            _table(head, body, "#fbefff", "over" if _upright(topology) else ""),
+            shape="plain",
+            id=_id(topology, "rules", port),
+        )
         graph.edge(_SERVICE, f"{_rules_name(port)}:head")
 
 
@@ -159,7 +170,7 @@ def _add_slices(graph: Any, topology: Topology, rows: list[Lane]) -> None:
         body = body or [("none", f'<FONT COLOR="{_RED}">no endpoints</FONT>')]
         graph.node(
             f"slice {name}",
-            _table(["EndpointSlice", name], body, "#fff1e5"),
+            _table(["EndpointSlice", name], body, "#fff1e5", "left" if _upright(topology) else ""),
             shape="plain",
             id=_id(topology, "slice", name),
         )
@@ -173,6 +184,7 @@ def _add_pods(graph: Any, topology: Topology, groups: list[PodGroup]) -> None:
         with graph.subgraph(name=f"cluster node {node}") as box:
             box.attr(
                 label=f"node {node}" if node else "on no node yet",
+                labelloc="b" if _upright(topology) else "t",
                 style="rounded",
                 color=_GREY,
                 id=_id(topology, "node", node),
@@ -192,20 +204,25 @@ def _add_pods(graph: Any, topology: Topology, groups: list[PodGroup]) -> None:
 
 def _add_paths(graph: Any, topology: Topology, rows: list[Lane], groups: list[PodGroup]) -> None:
     """Edges from each rule to its endpoint, and on to its Pod; invisible ones keep the columns."""
+    out, into = (":s", ":n") if _upright(topology) else ("", "")
     reached = set()
     for row in rows:
         endpoint = f"slice {row.slice}:{_port_id(row.key)}"
         if row.rules:
             graph.edge(
-                f"{_rules_name(row.port)}:{_port_id(row.key)}",
-                endpoint,
+                f"{_rules_name(row.port)}:{_port_id(row.key)}{out}",
+                f"{endpoint}{into}",
                 id=_id(topology, "path", row.key),
                 **_EDGES[PodState.READY],
             )
         if row.group:
             reached.add(row.group.key)
             graph.edge(
-                endpoint, f"pod {row.group.key}", id=_id(topology, "target", row.key), weight="2", **_EDGES[row.state]
+                f"{endpoint}{out}",
+                f"pod {row.group.key}{into}",
+                id=_id(topology, "target", row.key),
+                weight="2",
+                **_EDGES[row.state],
             )
     last = f"slice {topology.slices[-1]}" if topology.slices else _SERVICE
     for group in groups:
@@ -233,15 +250,21 @@ def _label(lines: list[tuple[str, bool]]) -> str:
     return "<" + "".join(f'{part}<BR ALIGN="LEFT"/>' for part in parts) + ">"
 
 
-def _table(head: list[str], body: list[tuple[str, str]], fill: str) -> str:
-    """An HTML-like label: a box with a heading and one cell, with a port for edges, for each row."""
+def _table(head: list[str], body: list[tuple[str, str]], fill: str, beside: str) -> str:
+    """An HTML-like label: a box with a heading and one cell, with a port for edges, for each row.
+
+    The cells stand one below the other; in an upright picture beside each other, with the heading over them or to the
+    left of them, out of the way of edges that come from above.
+    """
     heading = _label([(line, index == 0) for index, line in enumerate(head) if line])[1:-1]
-    cells = "".join(
-        f'<TR><TD PORT="{_port_id(key)}" ALIGN="LEFT" BGCOLOR="white">{text}</TD></TR>' for key, text in body
-    )
+    span = len(body) if beside == "over" else 1
+    first = f'<TD PORT="head" COLSPAN="{span}" ALIGN="LEFT" BALIGN="LEFT" BGCOLOR="{fill}">{heading}</TD>'
+    cells = [f'<TD PORT="{_port_id(key)}" ALIGN="LEFT" BGCOLOR="white">{text}</TD>' for key, text in body]
+    rows = {"over": [first, "".join(cells)], "left": [first + "".join(cells)]}.get(beside, [first, *cells])
     return (
         f'<<TABLE BORDER="0" CELLBORDER="1" CELLSPACING="0" CELLPADDING="5" COLOR="{_GREY}">'
-        f'<TR><TD PORT="head" ALIGN="LEFT" BALIGN="LEFT" BGCOLOR="{fill}">{heading}</TD></TR>{cells}</TABLE>>'
+        + "".join(f"<TR>{row}</TR>" for row in rows)
+        + "</TABLE>>"
     )
 
 
