@@ -87,7 +87,7 @@ def _run_jupyter(cluster: EmbeddedCluster, folder: Path, jupyter_args: list[str]
         try:
             return server.wait()
         except KeyboardInterrupt:
-            if _is_serving(server.pid):
+            if sys.stdin.isatty() and _is_serving(server.pid):
                 continue  # It asks on the terminal what is meant; this command waits for the answer.
             server.terminate()
             server.wait()
