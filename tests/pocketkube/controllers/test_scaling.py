@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lab_helpers.pocketkube.controllers import scaling
@@ -113,13 +113,16 @@ def test_a_rollout_stays_between_its_bounds_and_ends(
     raise AssertionError("the rollout never ends")
 
 
+@example([3, 3, 3, 3, 3], 3)
 @given(st.lists(st.integers(1, 20), min_size=2, max_size=5), st.integers(0, 60))
 def test_proportional_sizes_add_up(sizes: list[int], wanted: int) -> None:
     before = sum(sizes)
     annotations = size_annotations(before, before)
     sets = [replica_set("r" * (index + 1), size, **annotations) for index, size in enumerate(sizes)]
     found = scaling.proportional_sizes(deployment(wanted, 0, 1), sets)
-    assert sum(size.replicas for size in found) == wanted
+    total = sum(size.replicas for size in found)
+    # As upstream: what rounding leaves over is taken from the largest alone, which can't give more than it has.
+    assert total == wanted or (total > wanted and min(size.replicas for size in found) == 0)
     assert all(size.replicas >= 0 for size in found)
     assert {uid_of(size.rs) for size in found} == {uid_of(rs) for rs in sets}
 
