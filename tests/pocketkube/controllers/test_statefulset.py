@@ -161,8 +161,12 @@ def test_a_rolling_update_goes_from_the_highest_ordinal_to_the_partition(tmp_pat
             return await images(cluster) == ["httpd:2.4", "httpd:2.4", "nginx"]
 
         await cluster.until(canary)
-        found = await cluster.until(lambda: settled(cluster, 3))
-        status = found["status"]
+
+        async def counted() -> Obj | None:
+            found = await settled(cluster, 3)
+            return found if found and found["status"].get("updatedReplicas") else None
+
+        status = (await cluster.until(counted))["status"]
         assert status["currentRevision"] != status["updateRevision"]
         assert (status["currentReplicas"], status["updatedReplicas"]) == (2, 1)
         # Below the partition a Pod comes back as it was.
