@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from kubectls import Kubectl, eventually
+from kubectls import Kubectl, eventually, newest
 from recorded import Recording, mapped, recordings
 
 from lab_helpers.clusters import EmbeddedCluster
@@ -126,12 +126,21 @@ class Session:
 
 
 @pytest.fixture(scope="module")
-def replayed(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, CommandResult]]:
+def cluster(servicelab_home: Path) -> Iterator[EmbeddedCluster]:
+    """A cluster of its own: what is on the node is part of what is compared."""
+    own = EmbeddedCluster("recorded")
+    own.start()
+    yield own
+    own.delete()
+
+
+@pytest.fixture(scope="module")
+def replayed(cluster: EmbeddedCluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, CommandResult]:
     """What each step printed here."""
+    kubectl = newest(cluster)
     kubectl("create", "namespace", NAMESPACE)
     session = Session(kubectl, tmp_path_factory.mktemp("session"))
-    yield {name: session.play(recording) for name, recording in RECORDINGS.items()}
-    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
+    return {name: session.play(recording) for name, recording in RECORDINGS.items()}
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
