@@ -44,9 +44,15 @@ def run_shell(socket_path: Path, place: str, argv: Sequence[str] = ()) -> int:
     if os.isatty(0) and os.isatty(1):
         return _run_in_terminal(socket_path, place, argv)
     with _connect(socket_path) as end:
-        _request(end, place, argv, None, [0, 1, 2])
-        with _Signals(end):
-            return _await_exit(end)
+        # A signal that comes while the command is being started waits until there is a command to pass it to.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
+        try:
+            _request(end, place, argv, None, [0, 1, 2])
+            with _Signals(end):
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
+                return _await_exit(end)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
 
 
 def capture(

@@ -242,3 +242,12 @@ def test_delete_leaves_orphans_or_waits_for_dependents(k: Kubectl) -> None:
     assert "ownerReferences" not in left["metadata"]
     k("delete", "rs", "-l", "app=ssa", "--cascade=foreground")
     assert k("get", "pods", "-o", "name") == ""
+
+
+def test_a_kind_that_does_not_exist_is_told_as_anywhere(kubectl: Kubectl, tmp_path: Path) -> None:
+    manifest = tmp_path / "typo.yml"
+    manifest.write_text("apiVersion: v1\nkind: Svc\nmetadata: {name: x}\n")
+    refused = kubectl.run("apply", "-f", str(manifest))
+    assert refused.returncode == 1
+    assert 'no matches for kind "Svc" in version "v1"' in refused.stderr
+    assert "validate=false" not in refused.stderr

@@ -8,9 +8,8 @@ from . import discovery, openapi
 from .answers import respond
 from .descriptions import described_document
 from .discovery import Document
-from .negotiate import JSON, encode
-from .status import StatusError
-from .swagger import swagger_document
+from .negotiate import encode
+from .swagger import protobuf_document, swagger_document
 from .tokens import TokenAuthority
 
 
@@ -39,8 +38,7 @@ async def find_document(
         case ["version"]:
             return discovery.version_document()
         case ["openapi", "v2"]:
-            _refuse_protobuf(accept)
-            return swagger_document()
+            return protobuf_document() if _wants_protobuf(accept) else swagger_document()
         case ["openapi", "v3"]:
             return openapi.index(described=_is_explain(request))
         case ["openapi", "v3", *rest]:
@@ -50,10 +48,9 @@ async def find_document(
     return None
 
 
-def _refuse_protobuf(accept: str) -> None:
-    """StatusError 406 for a client that could not read what we would answer."""
-    if accept.startswith("application/com.github.proto-openapi") and "," not in accept:
-        raise StatusError.not_acceptable((JSON,))
+def _wants_protobuf(accept: str) -> bool:
+    """True for a client that could not read JSON."""
+    return accept.startswith("application/com.github.proto-openapi") and "," not in accept
 
 
 def serve_document(request: web.BaseRequest, document: Document) -> web.Response:

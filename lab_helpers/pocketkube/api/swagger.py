@@ -26,6 +26,29 @@ _SCALARS: dict[str, Obj] = {
 """Types that OpenAPI v3 describes with alternatives, which Swagger doesn't have."""
 
 
+PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+
+
+@cache
+def protobuf_document() -> Document:
+    """The document for clients that read protobuf alone: its head, without types.
+
+    kubectl asks for it when a kind is not in OpenAPI v3, and finds out that there is nothing to check such a kind by;
+    what it then says of the kind is what it says on any cluster that lacks it.
+    """
+    info = _text(1, "Kubernetes") + _text(2, schema.release())
+    return Document(_text(1, "2.0") + _message(2, info), PROTOBUF)
+
+
+def _text(number: int, text: str) -> bytes:
+    return _message(number, text.encode())
+
+
+def _message(number: int, content: bytes) -> bytes:
+    """A field of the wire type that has a length, which is below 128 here."""
+    return bytes((number << 3 | 2, len(content))) + content
+
+
 @cache
 def swagger_document() -> Document:
     """The document, which is made when first asked for."""
