@@ -38,6 +38,9 @@ class Authenticator:
             return TRUSTED
         user = self._identify(request, transport.get_extra_info("peercert"))
         impersonated = request.headers.get("Impersonate-User")
+        if not impersonated and "Impersonate-Group" in request.headers:
+            groups = request.headers.getall("Impersonate-Group")
+            raise StatusError.internal(f"requested groups {groups} without impersonating a user")
         if impersonated and user.is_master:
             return impersonated_user(impersonated, request.headers.getall("Impersonate-Group", []))
         return user

@@ -51,7 +51,14 @@ class Resource:
 
 
 _TABLE = (
-    Resource("namespaces", "Namespace", namespaced=False, short_names=("ns",), subresources=("finalize", "status")),
+    Resource(
+        "namespaces",
+        "Namespace",
+        namespaced=False,
+        short_names=("ns",),
+        subresources=("finalize", "status"),
+        verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
+    ),
     Resource("nodes", "Node", namespaced=False, short_names=("no",), subresources=("proxy", "status")),
     Resource(
         "pods",

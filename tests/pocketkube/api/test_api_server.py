@@ -103,6 +103,9 @@ def test_an_administrator_may_act_as_another() -> None:
         assert (await served.post(review, question)).json["status"]["allowed"] is True
         as_jane = await served.post(review, question, Impersonate_User="system:serviceaccount:a:b")
         assert as_jane.json["status"]["allowed"] is False
+        nobody = await served.get("/api/v1/nodes", Impersonate_Group="staff")
+        assert nobody.status == 500
+        assert "without impersonating a user" in nobody.message
 
     run(scenario)
 
@@ -131,7 +134,12 @@ def test_what_can_not_be_answered(path: str, status: int, text: str) -> None:
 
 def test_a_verb_that_a_resource_lacks() -> None:
     async def scenario(served: Served) -> None:
-        for method, path in (("POST", f"{CONFIG_MAPS}/a"), ("PUT", CONFIG_MAPS), ("POST", "/api/v1/configmaps")):
+        for method, path in (
+            ("POST", f"{CONFIG_MAPS}/a"),
+            ("PUT", CONFIG_MAPS),
+            ("POST", "/api/v1/configmaps"),
+            ("DELETE", "/api/v1/namespaces"),
+        ):
             reply = await served.request(method, path, config_map("a"))
             assert (reply.status, reply.json["reason"]) == (405, "MethodNotAllowed")
 
