@@ -20,6 +20,7 @@ from lab_helpers.clusters import EmbeddedCluster
 from lab_helpers.errors import LabError
 from lab_helpers.kubectl import kubectl_path
 from lab_helpers.pocketkube.host_probe import require_kernel_engine
+from lab_helpers.pocketkube.linux import ADMIN_PATH
 
 REQUIRED = {mark for mark in os.environ.get("SERVICELAB_REQUIRE", "").split(",") if mark}
 
@@ -80,6 +81,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         report.outcome = "failed"
         report.longrepr = f"Required here (SERVICELAB_REQUIRE), but skipped: {reason}"
     return report
+
+
+@pytest.fixture
+def administrators_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that call iptables themselves: an unprivileged user's PATH often lacks its folder."""
+    monkeypatch.setenv("PATH", ADMIN_PATH + os.pathsep + os.environ.get("PATH", ""))
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,7 @@ COMMIT
 
 
 @pytest.mark.kernel
+@pytest.mark.usefixtures("administrators_path")
 @pytest.mark.parametrize("back_end", ["nft", "legacy"])
 def test_the_kernel_gives_rules_back_in_their_canonical_form(back_end: str, tmp_path: Path) -> None:
     # Without -t the legacy tool reads a list of tables in /proc that only the host's root may read.

@@ -87,6 +87,7 @@ ATTEMPTS += [
 
 
 @pytest.mark.kernel
+@pytest.mark.usefixtures("administrators_path")
 def test_the_kernel_does_what_the_evaluator_says(tmp_path: Path) -> None:
     rules = render_rules(SERVICES, SLICES, NODE, ProxyOptions(nfacct_counters=frozenset()))
     lab = subprocess.run(

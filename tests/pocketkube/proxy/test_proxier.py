@@ -194,6 +194,7 @@ def test_udp_connections_are_forgotten_when_their_endpoint_goes() -> None:
 
 
 @pytest.mark.kernel
+@pytest.mark.usefixtures("administrators_path")
 @pytest.mark.parametrize("name", ["01-demo-1pod", "02-demo-3pods", "04-demo-0pods", "05-nodeport"])
 def test_the_kernel_has_the_rules_of_a_real_node(name: str) -> None:
     async def scenario() -> None:
@@ -211,6 +212,7 @@ def test_the_kernel_has_the_rules_of_a_real_node(name: str) -> None:
 
 
 @pytest.mark.kernel
+@pytest.mark.usefixtures("administrators_path")
 def test_the_kernel_follows_changes_within_moments_and_is_healed() -> None:
     async def scenario() -> None:
         api = WatchedApi()
