@@ -26,6 +26,9 @@ from ..pocketkube.config import ClusterConfig
 from ..pocketkube.state import Lock, StateDir
 from .inspection import processes_below
 
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+"""Held back while a start is begun or undone; the supervisor inherits that, and takes both when it is ready to."""
+
 SIGN_DEADLINE = 5.0
 """Seconds a supervisor has from its start to the moment that it can be told to end."""
 
@@ -64,17 +67,24 @@ def _start(
 ) -> dict[str, float]:
     reader, writer = os.pipe()
     with os.fdopen(reader, encoding="utf-8") as reports:
-        supervisor = _spawn(config, lock, writer, api_port)
-        os.close(writer)
+        # An interrupt in the middle of starting the supervisor would lose sight of it, and it would go on unseen.
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
         try:
-            return _follow(reports, on_progress)
-        except BaseException:
-            _end(supervisor.pid)
-            supervisor.wait()
-            if not resume:
-                _wait_until_released(StateDir(config.state_dir))
-                _remove(config.state_dir)
-            raise
+            supervisor = _spawn(config, lock, writer, api_port)
+            try:
+                signal.pthread_sigmask(signal.SIG_SETMASK, held)
+                os.close(writer)
+                return _follow(reports, on_progress)
+            except BaseException:
+                signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
+                _end(supervisor.pid)
+                supervisor.wait()
+                if not resume:
+                    _wait_until_released(StateDir(config.state_dir))
+                    _remove(config.state_dir)
+                raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def delete(config: ClusterConfig) -> bool:
