@@ -290,7 +290,3 @@ def _progress(title: str, *, quiet: bool = False) -> Any:
     from .console import progress
 
     return progress(title, quiet=quiet)
-
-
-if __name__ == "__main__":
-    main()

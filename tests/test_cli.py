@@ -16,7 +16,7 @@ from lab_helpers.notebooks import copy_chapters
 
 
 def servicelab(*args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "lab_helpers.cli", *args], capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-m", "lab_helpers", *args], capture_output=True, text=True, timeout=120)
 
 
 @pytest.mark.parametrize("command", ["node", "outside", "kubectl", "env"])
@@ -61,7 +61,7 @@ def test_a_state_folder_that_cannot_be_made_is_told(monkeypatch: pytest.MonkeyPa
 @pytest.mark.kernel
 def test_node_runs_a_command_with_its_input_output_and_exit_code(cluster: EmbeddedCluster) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "lab_helpers.cli", "node", "--name", cluster.name, "--", "sh", "-c", "cat; exit 7"],
+        [sys.executable, "-m", "lab_helpers", "node", "--name", cluster.name, "--", "sh", "-c", "cat; exit 7"],
         input="through",
         capture_output=True,
         text=True,
@@ -100,7 +100,7 @@ def test_kubectl_is_passed_through_with_its_exit_code(cluster: EmbeddedCluster) 
 @pytest.mark.kernel
 @pytest.mark.kubectl
 def test_env_makes_any_kubectl_use_the_cluster(cluster: EmbeddedCluster) -> None:
-    script = f'eval "$({sys.executable} -m lab_helpers.cli env --name {cluster.name})"; kubectl config current-context'
+    script = f'eval "$({sys.executable} -m lab_helpers env --name {cluster.name})"; kubectl config current-context'
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == cluster.name
 

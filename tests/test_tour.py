@@ -18,7 +18,7 @@ from lab_helpers.clusters import EmbeddedCluster
 def test_the_tour_tells_the_whole_story_and_draws_it(cluster: EmbeddedCluster, tmp_path: Path) -> None:
     svg = tmp_path / "picture.svg"
     told = subprocess.run(
-        [sys.executable, "-m", "lab_helpers.cli", "tour", "--name", cluster.name, "--svg", str(svg)],
+        [sys.executable, "-m", "lab_helpers", "tour", "--name", cluster.name, "--svg", str(svg)],
         capture_output=True,
         text=True,
         timeout=120,

@@ -68,7 +68,7 @@ def timed(action: Callable[[], object]) -> float:
 
 
 def command(*args: str) -> None:
-    subprocess.run([sys.executable, "-m", "lab_helpers.cli", *args], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "lab_helpers", *args], check=True, stdout=subprocess.DEVNULL)
 
 
 def answers(cluster: EmbeddedCluster, address: str) -> bool:

@@ -72,7 +72,7 @@ def traces_of(cluster: EmbeddedCluster) -> Traces:
 
 def servicelab(*args: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "lab_helpers.cli", *args],
+        [sys.executable, "-m", "lab_helpers", *args],
         capture_output=True,
         text=True,
         timeout=120,
@@ -193,7 +193,7 @@ def test_a_taken_port_is_named(own_cluster: EmbeddedCluster) -> None:
 def test_no_user_namespaces_is_said_and_leaves_nothing(own_cluster: EmbeddedCluster) -> None:
     forbid = "echo 0 > /proc/sys/user/max_user_namespaces"
     without_rights = "setpriv --bounding-set=-all --inh-caps=-all --no-new-privs"
-    command = f"{forbid}; exec {without_rights} {sys.executable} -m lab_helpers.cli up --name own"
+    command = f"{forbid}; exec {without_rights} {sys.executable} -m lab_helpers up --name own"
     refused = subprocess.run(["unshare", "-Ur", "sh", "-c", command], capture_output=True, text=True, timeout=60)
     assert refused.returncode == 8, refused.stderr
     assert "max_user_namespaces" in refused.stderr
@@ -206,7 +206,7 @@ def test_no_iptables_is_said_with_the_command_that_installs_it(own_cluster: Embe
         "for f in /usr/sbin/iptables* /usr/sbin/xtables* /sbin/iptables* /sbin/xtables*; do"
         ' if [ -f "$f" ]; then mount --bind /dev/null "$(readlink -f "$f")" 2>/dev/null; fi; done;'
     )
-    command = f"{hide} exec {sys.executable} -m lab_helpers.cli up --name own"
+    command = f"{hide} exec {sys.executable} -m lab_helpers up --name own"
     refused = subprocess.run(["unshare", "-Urm", "sh", "-c", command], capture_output=True, text=True, timeout=60)
     assert refused.returncode == 7, refused.stderr
     assert re.search(r"iptables.*install", refused.stderr, re.DOTALL)
@@ -215,7 +215,7 @@ def test_no_iptables_is_said_with_the_command_that_installs_it(own_cluster: Embe
 
 def test_ctrl_c_while_starting_leaves_nothing(own_cluster: EmbeddedCluster) -> None:
     starting = subprocess.Popen(
-        [sys.executable, "-m", "lab_helpers.cli", "up", "--name", own_cluster.name],
+        [sys.executable, "-m", "lab_helpers", "up", "--name", own_cluster.name],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

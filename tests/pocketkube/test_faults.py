@@ -44,7 +44,7 @@ def kill_control_plane(cluster: EmbeddedCluster) -> None:
 
 def start_kubectl(cluster: EmbeddedCluster, *arguments: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "KUBECONFIG": str(cluster.config.kubeconfig)}
-    command = [sys.executable, "-m", "lab_helpers.cli", "kubectl", "--name", cluster.config.name, *arguments]
+    command = [sys.executable, "-m", "lab_helpers", "kubectl", "--name", cluster.config.name, *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
