@@ -66,10 +66,6 @@ class WorkQueue:
         """Success: the next failure of this key starts with the shortest delay."""
         self._failures.pop(key, None)
 
-    def retries(self, key: str) -> int:
-        """How often the key was added rate limited since the last `forget`."""
-        return self._failures.get(key, 0)
-
     async def get(self) -> str:
         """Waits for a key and takes it. The caller must call `done` with it."""
         while not self._order:

@@ -10,14 +10,13 @@ Models pkg/controller/daemon/daemon_controller.go and update.go (v1.36).
 
 from __future__ import annotations
 
-from ..api.selectors import LabelSelector, compile_label_selector
+from ..api.selectors import LabelSelector
 from ..api.status import ignoring_not_found
 from ..client import Client, EventType
 from ..clock import Clock, parse_rfc3339
-from ..informer import Controller, SharedInformers
+from ..informer import SharedInformers
 from ..objects import (
     Obj,
-    controller_ref_of,
     copy,
     is_deleting,
     key_of,
@@ -26,50 +25,44 @@ from ..objects import (
     namespace_of,
     uid_of,
 )
-from .adoption import Claims
 from .daemon_pods import is_updated, node_of, rolling_limits, should_run, template_for
 from .events import EventRecorder
 from .history import RESOURCE as REVISIONS
 from .history import REVISION_HASH, RevisionHistory
-from .pods import PodControl, is_available, is_finished, is_ready, phase_of, seconds_until_next_available
+from .owner import OwnerController, min_ready_seconds
+from .pods import PodControl, is_available, is_finished, is_ready, phase_of
 
 _RESOURCE = "daemonsets.apps"
-_KIND = "DaemonSet"
 
 PodsByNode = dict[str, list[Obj]]
 
 
-class DaemonSetController(Controller):
+class DaemonSetController(OwnerController):
     """Keeps DaemonSets. A key is a set's."""
 
     name = "daemonset"
+    resource = _RESOURCE
+    kind = "DaemonSet"
 
     def __init__(self, client: Client, informers: SharedInformers, recorder: EventRecorder, clock: Clock) -> None:
-        super().__init__(clock)
-        self._client = client
-        self._recorder = recorder
+        super().__init__(client, informers, recorder, clock)
         self._pod_control = PodControl(client, recorder)
-        self._sets = informers.get(_RESOURCE)
-        self._pods = informers.get("pods")
         self._nodes = informers.get("nodes")
         self._history = RevisionHistory(client, informers.get(REVISIONS), _RESOURCE, REVISION_HASH)
-        self._sets.add_handler(self._on_set)
-        self._pods.add_handler(self._on_pod)
         self._nodes.add_handler(self._on_node)
 
     async def reconcile(self, key: str) -> None:
         """Sees to every node once."""
-        daemons = self._sets.get(key)
+        daemons = self._owners.get(key)
         if daemons is None:
             return
-        selector = compile_label_selector(daemons["spec"].get("selector"))
+        selector = self.selector_of(daemons)
         if not selector.requirements:
             return
         known = await self._history.of(daemons, selector)
         latest, collisions = await self._history.latest(daemons, known)
         hash_ = labels_of(latest)[REVISION_HASH]
-        claims = Claims(self._client, daemons, _RESOURCE, selector, "pods")
-        await claims.claim(self._pods.list(namespace_of(daemons)))
+        await self.claim(daemons, self._owned.list(namespace_of(daemons)))
         if not is_deleting(daemons):
             await self._manage(daemons, self._by_node(daemons, selector), hash_)
             if daemons["spec"]["updateStrategy"]["type"] == "RollingUpdate":
@@ -80,11 +73,11 @@ class DaemonSetController(Controller):
         hashes = {labels_of(pod).get(REVISION_HASH) for pod in pods} | {hash_}
         live = {name_of(revision) for revision in known if labels_of(revision).get(REVISION_HASH) in hashes}
         await self._history.truncate(daemons, known, live)
-        self._look_again_when_available(key, daemons, pods)
+        self.look_again_when_available(key, daemons, pods)
 
     def _by_node(self, daemons: Obj, selector: LabelSelector) -> PodsByNode:
         by_node: PodsByNode = {}
-        for pod in self._pods.owned_by(uid_of(daemons)):
+        for pod in self._owned.owned_by(uid_of(daemons)):
             if selector.matches(labels_of(pod)) and node_of(pod):
                 by_node.setdefault(node_of(pod), []).append(pod)
         return by_node
@@ -170,10 +163,10 @@ class DaemonSetController(Controller):
             await self._create(daemons, node, hash_)
 
     def _is_available(self, daemons: Obj, pod: Obj) -> bool:
-        return not is_deleting(pod) and is_available(pod, _min_ready(daemons), self.clock.now())
+        return not is_deleting(pod) and is_available(pod, min_ready_seconds(daemons), self.clock.now())
 
     async def _create(self, daemons: Obj, node: str, hash_: str) -> None:
-        await self._pods.has_seen(await self._pod_control.create(template_for(daemons, node, hash_), daemons))
+        await self._owned.has_seen(await self._pod_control.create(template_for(daemons, node, hash_), daemons))
 
     async def _delete(self, daemons: Obj, pod: Obj) -> None:
         if is_deleting(pod):
@@ -191,7 +184,7 @@ class DaemonSetController(Controller):
             return
         changed = copy(daemons)
         changed["status"] = status
-        await self._sets.has_seen(await self._client.update(_RESOURCE, changed, subresource="status"))
+        await self._owners.has_seen(await self._client.update(_RESOURCE, changed, subresource="status"))
 
     def _status(self, daemons: Obj, by_node: PodsByNode, hash_: str) -> Obj:
         counts = dict.fromkeys(
@@ -211,7 +204,7 @@ class DaemonSetController(Controller):
             first = min(there, key=_seniority)
             if is_ready(first):
                 counts["numberReady"] += 1
-                available += is_available(first, _min_ready(daemons), self.clock.now())
+                available += is_available(first, min_ready_seconds(daemons), self.clock.now())
             updated += any(is_updated(pod, hash_) for pod in there)
         status: Obj = {**counts, "observedGeneration": daemons["metadata"].get("generation", 0)}
         rest = {
@@ -221,37 +214,12 @@ class DaemonSetController(Controller):
         }
         return status | {name: count for name, count in rest.items() if count}
 
-    def _look_again_when_available(self, key: str, daemons: Obj, pods: list[Obj]) -> None:
-        wait = seconds_until_next_available(pods, _min_ready(daemons), self.clock.now())
-        if wait is not None:
-            self.queue.add_after(key, wait)
-
     # --- what changed ---
-
-    def _on_set(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
-        self.enqueue(new or old or {})
-
-    def _on_pod(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
-        for pod in (new, old):
-            if pod is not None:
-                self._enqueue_owner(pod)
-        if new is not None and controller_ref_of(new) is None and (old is None or labels_of(old) != labels_of(new)):
-            for daemons in self._sets.list(namespace_of(new)):
-                if compile_label_selector(daemons["spec"].get("selector")).matches(labels_of(new)):
-                    self.enqueue(daemons)
-
-    def _enqueue_owner(self, pod: Obj) -> None:
-        ref = controller_ref_of(pod)
-        if ref is None or ref["kind"] != _KIND:
-            return
-        daemons = self._sets.get(f"{namespace_of(pod)}/{ref['name']}")
-        if daemons is not None and uid_of(daemons) == ref["uid"]:
-            self.enqueue(daemons)
 
     def _on_node(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
         if new is not None and old is not None and _relevant(new) == _relevant(old):
             return
-        for daemons in self._sets.list():
+        for daemons in self._owners.list():
             self.enqueue(daemons)
 
 
@@ -269,7 +237,3 @@ def _pair(there: list[Obj], hash_: str) -> tuple[Obj | None, Obj | None]:
 def _seniority(pod: Obj) -> tuple[bool, float, str]:
     """One that has its node comes first, then by age."""
     return not pod["spec"].get("nodeName"), parse_rfc3339(pod["metadata"]["creationTimestamp"]), name_of(pod)
-
-
-def _min_ready(daemons: Obj) -> int:
-    return int(daemons["spec"].get("minReadySeconds") or 0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ..api.selectors import LabelSelector, compile_label_selector
-from ..objects import Obj
 from .replication import ReplicationManager
 
 
@@ -14,7 +12,3 @@ class ReplicaSetController(ReplicationManager):
     resource = "replicasets.apps"
     kind = "ReplicaSet"
     counts_terminating = True
-
-    def selector_of(self, owner: Obj) -> LabelSelector:
-        """`spec.selector`, a metav1.LabelSelector."""
-        return compile_label_selector(owner["spec"].get("selector"))

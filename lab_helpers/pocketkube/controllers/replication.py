@@ -13,11 +13,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from ..api.selectors import LabelSelector
 from ..api.status import StatusError
 from ..client import Client, EventType
 from ..clock import Clock
-from ..informer import Controller, SharedInformers
+from ..informer import SharedInformers
 from ..objects import (
     Obj,
     controller_ref_of,
@@ -28,9 +27,9 @@ from ..objects import (
     namespace_of,
     uid_of,
 )
-from .adoption import Claims
 from .events import EventRecorder
 from .expectations import Expectations
+from .owner import OwnerController, min_ready_seconds
 from .pods import (
     PodControl,
     deletion_order,
@@ -39,37 +38,24 @@ from .pods import (
     is_namespace_terminating,
     is_ready,
     pod_keys,
-    seconds_until_next_available,
 )
 
 _BURST_REPLICAS = 500
 
 
-class ReplicationManager(Controller):
+class ReplicationManager(OwnerController):
     """Reconciles one kind of replica keeper; a subclass says which, and how it selects its Pods."""
 
-    resource: str
-    kind: str
     counts_terminating = False
 
     def __init__(self, client: Client, informers: SharedInformers, recorder: EventRecorder, clock: Clock) -> None:
-        super().__init__(clock)
-        self._client = client
-        self._recorder = recorder
+        super().__init__(client, informers, recorder, clock)
         self._pod_control = PodControl(client, recorder)
         self._expectations = Expectations(clock)
-        self._sets = informers.get(self.resource)
-        self._pods = informers.get("pods")
-        self._sets.add_handler(self._on_set)
-        self._pods.add_handler(self._on_pod)
-
-    def selector_of(self, owner: Obj) -> LabelSelector:
-        """Which Pods the owner wants to count. A selector that selects everything counts for nothing."""
-        raise NotImplementedError
 
     async def reconcile(self, key: str) -> None:
         """Creates or deletes Pods until there are as many as wanted."""
-        owner = self._sets.get(key)
+        owner = self._owners.get(key)
         if owner is None:
             self._expectations.forget(key)
             return
@@ -83,59 +69,27 @@ class ReplicationManager(Controller):
         owner = await self._write_status(owner, active, sum(is_deleting(pod) for pod in pods), failure)
         if failure is not None:
             raise failure
-        self._look_again_when_available(key, owner, active)
+        self.look_again_when_available(key, owner, active)
 
     # --- what changed ---
 
-    def _on_set(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
-        self.enqueue(new or old or {})
-
-    def _on_pod(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
+    def _on_owned(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
         pod = new or old or {}
-        if new is not None and old is not None and controller_ref_of(new) != controller_ref_of(old):
-            self._enqueue_owner(old)
-        owner_key = self._owner_key(pod)
-        if owner_key is None:
-            if controller_ref_of(pod) is None and event != "DELETED":
-                self._enqueue_adopters(pod, old)
-            return
-        if event == "ADDED" and not is_deleting(pod):
-            self._expectations.creation_observed(owner_key)
-        elif event == "DELETED" or is_deleting(pod):
-            self._expectations.deletion_observed(owner_key, key_of(pod))
-        self.queue.add(owner_key)
-
-    def _enqueue_owner(self, pod: Obj) -> None:
-        owner_key = self._owner_key(pod)
-        if owner_key is not None:
-            self.queue.add(owner_key)
-
-    def _owner_key(self, pod: Obj) -> str | None:
-        ref = controller_ref_of(pod)
-        if ref is None or ref["kind"] != self.kind:
-            return None
-        key = f"{namespace_of(pod)}/{ref['name']}"
-        owner = self._sets.get(key)
-        return key if owner is not None and uid_of(owner) == ref["uid"] else None
-
-    def _enqueue_adopters(self, pod: Obj, old: Obj | None) -> None:
-        if old is not None and labels_of(old) == labels_of(pod) and controller_ref_of(old) is None:
-            return
-        for owner in self._sets.list(namespace_of(pod)):
-            selector = self.selector_of(owner)
-            if selector.requirements and selector.matches(labels_of(pod)):
-                self.enqueue(owner)
+        owner = self.owner_of(pod)
+        if owner is not None and event == "ADDED" and not is_deleting(pod):
+            self._expectations.creation_observed(key_of(owner))
+        elif owner is not None and (event == "DELETED" or is_deleting(pod)):
+            self._expectations.deletion_observed(key_of(owner), key_of(pod))
+        super()._on_owned(event, new, old)
 
     # --- acting ---
 
     async def _claimed_pods(self, owner: Obj) -> list[Obj]:
         """The Pods that belong to the owner and still matter: active ones, and those being deleted."""
-        selector = self.selector_of(owner)
-        if not selector.requirements:
+        if not self.selector_of(owner).requirements:
             return []
-        claims = Claims(self._client, owner, self.resource, selector, "pods")
-        candidates = [pod for pod in self._pods.list(namespace_of(owner)) if is_active(pod) or is_deleting(pod)]
-        return await claims.claim(candidates)
+        candidates = [pod for pod in self._owned.list(namespace_of(owner)) if is_active(pod) or is_deleting(pod)]
+        return await self.claim(owner, candidates)
 
     async def _manage(self, owner: Obj, active: list[Obj]) -> StatusError | None:
         missing = int(owner["spec"].get("replicas", 1)) - len(active)
@@ -185,8 +139,8 @@ class ReplicationManager(Controller):
         ref = controller_ref_of(owner)
         siblings = [owner]
         if ref is not None:
-            siblings = [other for other in self._sets.owned_by(ref["uid"])] or siblings
-        return [pod for sibling in siblings for pod in self._pods.owned_by(uid_of(sibling)) if is_active(pod)]
+            siblings = [other for other in self._owners.owned_by(ref["uid"])] or siblings
+        return [pod for sibling in siblings for pod in self._owned.owned_by(uid_of(sibling)) if is_active(pod)]
 
     # --- telling ---
 
@@ -200,7 +154,7 @@ class ReplicationManager(Controller):
 
     def _status(self, owner: Obj, active: list[Obj], terminating: int, failure: StatusError | None) -> Obj:
         now = self.clock.now()
-        min_ready = int(owner["spec"].get("minReadySeconds") or 0)
+        min_ready = min_ready_seconds(owner)
         template_labels = labels_of({"metadata": owner["spec"]["template"].get("metadata") or {}})
         counts = {
             "fullyLabeledReplicas": sum(template_labels.items() <= labels_of(pod).items() for pod in active),
@@ -234,12 +188,6 @@ class ReplicationManager(Controller):
             "message": failure.message,
         }
         return [*others, condition]
-
-    def _look_again_when_available(self, key: str, owner: Obj, active: list[Obj]) -> None:
-        min_ready = int(owner["spec"].get("minReadySeconds") or 0)
-        wait = seconds_until_next_available(active, min_ready, self.clock.now())
-        if wait is not None:
-            self.queue.add_after(key, wait)
 
 
 def _status_errors(results: Iterable[Obj | BaseException]) -> Iterable[StatusError]:

@@ -9,14 +9,12 @@ Models pkg/controller/statefulset/stateful_set_control.go (v1.36), without the c
 
 from __future__ import annotations
 
-from ..api.selectors import LabelSelector, compile_label_selector
 from ..api.status import StatusError
-from ..client import Client, EventType
+from ..client import Client
 from ..clock import Clock
-from ..informer import Controller, SharedInformers
+from ..informer import SharedInformers
 from ..objects import (
     Obj,
-    controller_ref_of,
     copy,
     is_deleting,
     labels_of,
@@ -24,11 +22,11 @@ from ..objects import (
     namespace_of,
     uid_of,
 )
-from .adoption import Claims
 from .events import EventRecorder
 from .history import RESOURCE as REVISIONS
 from .history import REVISION_HASH, RevisionHistory
-from .pods import is_finished, seconds_until_available, seconds_until_next_available
+from .owner import OwnerController, min_ready_seconds
+from .pods import is_finished, seconds_until_available
 from .stateful_pods import (
     identity,
     is_healthy,
@@ -45,34 +43,31 @@ from .stateful_pods import (
 )
 
 _RESOURCE = "statefulsets.apps"
-_KIND = "StatefulSet"
 _HASH_LABEL = "controller.kubernetes.io/hash"
 
 
-class StatefulSetController(Controller):
+class StatefulSetController(OwnerController):
     """Keeps StatefulSets. A key is a set's."""
 
     name = "statefulset"
+    resource = _RESOURCE
+    kind = "StatefulSet"
 
     def __init__(self, client: Client, informers: SharedInformers, recorder: EventRecorder, clock: Clock) -> None:
-        super().__init__(clock)
-        self._client = client
-        self._recorder = recorder
-        self._sets = informers.get(_RESOURCE)
-        self._pods = informers.get("pods")
+        super().__init__(client, informers, recorder, clock)
         self._history = RevisionHistory(client, informers.get(REVISIONS), _RESOURCE, _HASH_LABEL)
-        self._sets.add_handler(self._on_set)
-        self._pods.add_handler(self._on_pod)
 
     async def reconcile(self, key: str) -> None:
         """Takes one step, and writes down how far the set is."""
-        owner = self._sets.get(key)
+        owner = self._owners.get(key)
         if owner is None:
             return
-        selector = compile_label_selector(owner["spec"].get("selector"))
+        selector = self.selector_of(owner)
         if not selector.requirements:
             return
-        pods = await self._claimed_pods(owner, selector)
+        pods = await self.claim(
+            owner, (pod for pod in self._owned.list(namespace_of(owner)) if self.may_adopt(owner, pod))
+        )
         known = await self._history.of(owner, selector)
         update, collisions = await self._history.latest(owner, known)
         named = (owner.get("status") or {}).get("currentRevision")
@@ -84,20 +79,13 @@ class StatefulSetController(Controller):
         except StatusError as error:
             failure = error
         # Looked at again: what the step did is in the informer by now.
-        pods = [pod for pod in self._pods.owned_by(uid_of(owner)) if selector.matches(labels_of(pod))]
+        pods = [pod for pod in self._owned.owned_by(uid_of(owner)) if selector.matches(labels_of(pod))]
         await self._write_status(owner, pods, current, update, collisions)
         if failure is not None:
             raise failure
         live = {name_of(current), name_of(update), *(_revision_name(pod) for pod in pods)}
         await self._history.truncate(owner, known, live)
-        self._look_again_when_available(key, owner, pods)
-
-    async def _claimed_pods(self, owner: Obj, selector: LabelSelector) -> list[Obj]:
-        """Its own, and strays that bear one of its names."""
-        candidates = [
-            pod for pod in self._pods.list(namespace_of(owner)) if parent_and_ordinal(name_of(pod))[0] == name_of(owner)
-        ]
-        return await Claims(self._client, owner, _RESOURCE, selector, "pods").claim(candidates)
+        self.look_again_when_available(key, owner, pods)
 
     # --- acting ---
 
@@ -125,7 +113,7 @@ class StatefulSetController(Controller):
             if not is_deleting(pod):
                 await self._delete(owner, pod)
             return False
-        if not is_healthy(pod, _min_ready(owner), self.clock.now()):
+        if not is_healthy(pod, min_ready_seconds(owner), self.clock.now()):
             return False
         if not identity(owner, ordinal).items() <= labels_of(pod).items():
             patch = {"metadata": {"labels": identity(owner, ordinal), "uid": uid_of(pod)}}
@@ -137,7 +125,7 @@ class StatefulSetController(Controller):
         pod = by_ordinal[ordinal]
         if is_deleting(pod):
             return True
-        now, seconds = self.clock.now(), _min_ready(owner)
+        now, seconds = self.clock.now(), min_ready_seconds(owner)
         if not is_parallel(owner) and not is_healthy(pod, seconds, now):
             # One that is ill may go only if no other is: two at a time could be too many.
             ill = [n for n in sorted(by_ordinal) if not is_healthy(by_ordinal[n], seconds, now)]
@@ -149,7 +137,7 @@ class StatefulSetController(Controller):
     async def _roll(self, owner: Obj, by_ordinal: dict[int, Obj], update: Obj) -> None:
         """Ends Pods of old revisions, as many as may be missing."""
         wanted = ordinals(owner)
-        now, seconds = self.clock.now(), _min_ready(owner)
+        now, seconds = self.clock.now(), min_ready_seconds(owner)
         missing = sum(not is_healthy(by_ordinal[n], seconds, now) for n in wanted)
         room = max_unavailable(owner) - missing
         for ordinal in reversed(wanted[partition(owner) :]):
@@ -168,7 +156,7 @@ class StatefulSetController(Controller):
             self._recorder.event(owner, "Warning", "FailedCreate", f"{what} failed error: {error.message}")
             raise
         self._recorder.event(owner, "Normal", "SuccessfulCreate", f"{what} successful")
-        await self._pods.has_seen(written)
+        await self._owned.has_seen(written)
         return written
 
     async def _delete(self, owner: Obj, pod: Obj) -> None:
@@ -181,7 +169,7 @@ class StatefulSetController(Controller):
             self._recorder.event(owner, "Warning", "FailedDelete", f"{what} failed error: {error.message}")
             raise
         self._recorder.event(owner, "Normal", "SuccessfulDelete", f"{what} successful")
-        await self._pods.has_seen(written)
+        await self._owned.has_seen(written)
 
     # --- telling ---
 
@@ -192,10 +180,10 @@ class StatefulSetController(Controller):
         changed = copy(owner)
         changed["status"] = status
         # Another step may follow at once, and must know what this one wrote.
-        await self._sets.has_seen(await self._client.update(_RESOURCE, changed, subresource="status"))
+        await self._owners.has_seen(await self._client.update(_RESOURCE, changed, subresource="status"))
 
     def _status(self, owner: Obj, pods: list[Obj], current: Obj, update: Obj, collisions: int) -> Obj:
-        now, seconds = self.clock.now(), _min_ready(owner)
+        now, seconds = self.clock.now(), min_ready_seconds(owner)
         staying = [pod for pod in pods if not is_deleting(pod)]
         ready = [pod for pod in pods if is_serving(pod)]
         counts = {
@@ -218,36 +206,11 @@ class StatefulSetController(Controller):
             "collisionCount": collisions,
         }
 
-    def _look_again_when_available(self, key: str, owner: Obj, pods: list[Obj]) -> None:
-        wait = seconds_until_next_available(pods, _min_ready(owner), self.clock.now())
-        if wait is not None:
-            self.queue.add_after(key, wait)
-
     # --- what changed ---
 
-    def _on_set(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
-        self.enqueue(new or old or {})
-
-    def _on_pod(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
-        for pod in (new, old):
-            if pod is not None:
-                self._enqueue_owner(pod)
-        if new is not None and controller_ref_of(new) is None:
-            owner = self._sets.get(f"{namespace_of(new)}/{parent_and_ordinal(name_of(new))[0]}")
-            if owner is not None:
-                self.enqueue(owner)
-
-    def _enqueue_owner(self, pod: Obj) -> None:
-        ref = controller_ref_of(pod)
-        if ref is None or ref["kind"] != _KIND:
-            return
-        owner = self._sets.get(f"{namespace_of(pod)}/{ref['name']}")
-        if owner is not None and uid_of(owner) == ref["uid"]:
-            self.enqueue(owner)
-
-
-def _min_ready(owner: Obj) -> int:
-    return int(owner["spec"].get("minReadySeconds") or 0)
+    def may_adopt(self, owner: Obj, orphan: Obj) -> bool:
+        """A stray that bears one of its names; `claim` looks at its labels."""
+        return parent_and_ordinal(name_of(orphan))[0] == name_of(owner)
 
 
 def _revision_name(pod: Obj) -> str:
