@@ -14,7 +14,7 @@ from .objects import SERVICE_NAME_LABEL, Obj, copy, name_of, namespace_of
 from .resources.namespace import SYSTEM_NAMESPACES
 from .resources.priority_class import system_classes
 from .resources.role import default_roles
-from .resources.service_cidr import default_service_cidr, in_use
+from .resources.service_cidr import RANGES, default_service_cidr
 
 COREDNS_IMAGE = "registry.k8s.io/coredns/coredns:v1.12.1"
 
@@ -56,19 +56,9 @@ async def bootstrap(client: Client, config: ClusterConfig, *, ca_certificate: st
         await _ensure(client, "priorityclasses.scheduling.k8s.io", priority_class)
     for role in default_roles():
         await _ensure(client, "clusterroles.rbac.authorization.k8s.io", role)
-    await _service_cidr(client, config)
+    await _ensure(client, RANGES, default_service_cidr(config.service_cidr))
     await ensure_kubernetes_service(client, config)
     await _cluster_dns(client, config)
-
-
-async def _service_cidr(client: Client, config: ClusterConfig) -> None:
-    """From where ClusterIPs come."""
-    resource, wanted = "servicecidrs.networking.k8s.io", default_service_cidr(config.service_cidr)
-    await _ensure(client, resource, wanted)
-    current = await client.get(resource, name_of(wanted))
-    if not current.get("status"):
-        status = in_use(current["metadata"]["creationTimestamp"])
-        await client.patch(resource, name_of(wanted), {"status": status}, subresource="status")
 
 
 async def ensure_kubernetes_service(client: Client, config: ClusterConfig) -> None:

@@ -17,11 +17,13 @@ from ..clock import format_rfc3339
 from ..config import ClusterConfig
 from ..objects import Obj, copy, name_of, namespace_of
 from ..resources import event
+from ..resources.address_book import IPAddressBook
 from ..resources.metadata import validate_metadata, validate_metadata_update
 from ..resources.namespace import SYSTEM_NAMESPACES
 from ..resources.naming import SAFE_ALPHABET
 from ..resources.quota import check_quota
 from ..resources.registry import build_strategies
+from ..resources.service_cidr import ADDRESSES
 from ..resources.strategy import Strategy
 from ..resources.table import RESOURCES, Resource
 from ..store import Store
@@ -29,6 +31,7 @@ from .apply import track_update
 from .request import RequestContext
 from .status import Cause, StatusError, go_quote
 
+_OWN_MANAGER = "kube-apiserver"
 _SUFFIX = 5
 _LONGEST_PREFIX = 63 - _SUFFIX
 _NAME_ATTEMPTS = 8
@@ -46,7 +49,8 @@ class Registry:
         self.config = config
         self.random = random
         self._clock = clock
-        self._strategies = build_strategies(store, config, random)
+        book = IPAddressBook(store, config.service_cidr, self._enter_address, self._strike_address)
+        self._strategies = build_strategies(store, random, book)
 
     # --- reading ---
 
@@ -277,6 +281,19 @@ class Registry:
         removed = self._stored(lambda: self.store.delete(self.shelf(resource), current))
         self.strategy(resource).after_delete(removed)
         return removed
+
+    # --- on the server's own account ---
+
+    def _enter_address(self, address: Obj) -> None:
+        self.create(RequestContext(field_manager=_OWN_MANAGER), RESOURCES[ADDRESSES], None, address)
+
+    def _strike_address(self, address: Obj) -> None:
+        resource = RESOURCES[ADDRESSES]
+        if not address["metadata"].get("finalizers"):
+            self.remove(resource, address)
+        elif not address["metadata"].get("deletionTimestamp"):
+            marks = {"deletionTimestamp": self.now(), "deletionGracePeriodSeconds": 0}
+            self.update_metadata(resource, address, marks)
 
     # --- shared ---
 

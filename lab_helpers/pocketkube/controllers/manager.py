@@ -31,6 +31,7 @@ from .pod_gc import PodGarbageCollector
 from .replicaset import ReplicaSetController
 from .replicationcontroller import ReplicationControllerController
 from .resource_quota import ResourceQuotaController
+from .service_cidr import ServiceCIDRController
 from .serviceaccount import RootCAPublisher, ServiceAccountController
 from .statefulset import StatefulSetController
 
@@ -59,7 +60,8 @@ def new_controllers(
         PodGarbageCollector(client, informers, clock),
         LoadBalancerController(client, informers, recorder("service-controller"), config.node_cidr, clock),
         KubernetesServiceController(client, informers, config, clock),
-        IPAddressController(client, informers, clock),
+        ServiceCIDRController(client, informers, recorder("service-cidr-controller"), config.service_cidr, clock),
+        IPAddressController(client, informers, recorder("ipallocator-repair-controller"), clock),
         ResourceQuotaController(client, informers, clock),
         ServiceAccountController(client, informers, clock),
         NamespaceController(client, informers, clock),

@@ -1,18 +1,24 @@
 """Allocators of ClusterIPs and NodePorts: what is taken, what is free, and the band kept for those who ask by name.
 
-Rebuilt from the Services in the store when the control plane starts, so nothing is ever given twice.
+Addresses stand in the IPAddress objects; ports are read from the Services in the store when the control plane starts.
+So nothing is ever given twice.
 Models pkg/registry/core/service/ipallocator and portallocator (v1.36).
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from random import Random
+from typing import Protocol
 
 from ..objects import Obj
+from .service_cidr import Network, holds
 
 FIRST_NODE_PORT, LAST_NODE_PORT = 30000, 32767
+_FAMILY = 4  # this cluster is not dual-stack: a range of IPv6 is kept and not used
+_SMALLEST_BAND, _LARGEST_BAND, _BAND_STEP = 16, 256, 16
+_FULL = "range is full"
 
 
 class NotAllocated(Exception):
@@ -49,45 +55,92 @@ class _Range:
             for number in candidates:
                 if number not in self._taken:
                     return number
-        raise NotAllocated("range is full")
+        raise NotAllocated(_FULL)
+
+
+class AddressBook(Protocol):
+    """Where it stands which addresses there are and whose they are."""
+
+    def ranges(self) -> list[Network]:
+        """Those that addresses may be taken from now."""
+        ...
+
+    def is_taken(self, address: str) -> bool:
+        """True if somebody has the address, a Service or not."""
+        ...
+
+    def enter(self, address: str, namespace: str, service: str) -> None:
+        """Writes down that a Service has it."""
+        ...
+
+    def strike(self, address: str) -> None:
+        """Writes down that nobody has it."""
+        ...
 
 
 class ServiceIPAllocator:
-    """ClusterIPs: the range without its network and broadcast addresses."""
+    """ClusterIPs: addresses of the ServiceCIDRs that no IPAddress stands for yet.
 
-    def __init__(self, cidr: str, random: Random, services: Iterable[Obj] = ()) -> None:
-        network = ipaddress.ip_network(cidr)
-        size = network.num_addresses
-        band = 0 if size <= 16 else max(16, min(256, size // 16))
-        self._network = network
-        self.preview = str(network[0])
+    The IPAddress is written before its Service, and goes after it: a fault between the two loses an address for a
+    minute, and never gives one twice.
+    """
+
+    def __init__(self, book: AddressBook, random: Random) -> None:
+        self._book = book
+        self._random = random
+
+    @property
+    def preview(self) -> str:
         """What a dry run shows in place of an address."""
-        self._range = _Range(int(network[1]), int(network[-2]), band, random)
-        for service in services:
-            for address in cluster_ips(service):
-                self._range.take(int(ipaddress.ip_address(address)))
+        ranges = [network for network in self._book.ranges() if network.version == _FAMILY]
+        if not ranges:
+            raise NotAllocated(_FULL)
+        return str(ranges[0][0])
 
-    def allocate(self, address: str) -> None:
-        """Takes one address."""
-        number = int(ipaddress.ip_address(address))
-        if ipaddress.ip_address(address) not in self._network:
+    def check(self, address: str) -> None:
+        """NotAllocated if the address can't be had."""
+        asked = ipaddress.ip_address(address)
+        if not any(holds(network, asked) for network in self._book.ranges()):
             raise NotAllocated("the provided network does not match the current range")
-        if not self._range.holds(number):
-            bounds = f"The range of valid IPs is {self._network}"
-            raise NotAllocated(f"the provided IP ({address}) is not in the valid range. {bounds}")
-        if self._range.is_taken(number):
+        if self._book.is_taken(str(asked)):
             raise NotAllocated("provided IP is already allocated")
-        self._range.take(number)
 
-    def allocate_next(self) -> str:
-        """Takes any free address."""
-        number = self._range.free_number()
-        self._range.take(number)
-        return str(ipaddress.ip_address(number))
+    def allocate(self, address: str, namespace: str, service: str) -> None:
+        """Takes one address for a Service."""
+        self.check(address)
+        self._book.enter(str(ipaddress.ip_address(address)), namespace, service)
+
+    def allocate_next(self, namespace: str, service: str) -> str:
+        """Takes any free address for a Service."""
+        address = self.find_free()
+        self._book.enter(address, namespace, service)
+        return address
+
+    def find_free(self) -> str:
+        """Any free address, without taking it."""
+        ranges = [network for network in self._book.ranges() if network.version == _FAMILY]
+        self._random.shuffle(ranges)
+        for network in ranges:
+            for candidates in self._candidates(network):
+                for number in candidates:
+                    address = str(ipaddress.ip_address(number))
+                    if not self._book.is_taken(address):
+                        return address
+        raise NotAllocated(_FULL)
+
+    def _candidates(self, network: Network) -> Iterator[range]:
+        """Every address of a range: the upper part from anywhere, then the band for those who ask by name."""
+        first, last = int(network[0]) + 1, int(network[-1]) - 1
+        size = max(0, last - first + 1)
+        band = 0 if size <= _SMALLEST_BAND else max(_SMALLEST_BAND, min(_LARGEST_BAND, size // _BAND_STEP))
+        for part in (range(first + band, last + 1), range(first, first + band)):
+            start = self._random.randrange(len(part)) if part else 0
+            yield part[start:]
+            yield part[:start]
 
     def release(self, address: str) -> None:
         """Gives an address back."""
-        self._range.release(int(ipaddress.ip_address(address)))
+        self._book.strike(str(ipaddress.ip_address(address)))
 
 
 class NodePortAllocator:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from ..config import ClusterConfig
 from ..store import Store
-from .allocators import NodePortAllocator, ServiceIPAllocator
+from .allocators import AddressBook, NodePortAllocator, ServiceIPAllocator
 from .config_data import ConfigMapStrategy, SecretStrategy
 from .controller_revision import ControllerRevisionStrategy
 from .daemonset import DaemonSetStrategy
@@ -31,11 +30,10 @@ from .table import RESOURCES
 from .workload import DeploymentStrategy, ReplicaSetStrategy, ReplicationControllerStrategy
 
 
-def build_strategies(store: Store, config: ClusterConfig, random: Random) -> dict[str, Strategy]:
-    """A strategy for every resource. Allocators start from the Services that are in the store."""
-    services = store.list("services")
-    addresses = ServiceIPAllocator(config.service_cidr, random, services)
-    ports = NodePortAllocator(random, services)
+def build_strategies(store: Store, random: Random, book: AddressBook) -> dict[str, Strategy]:
+    """A strategy for every resource. The allocator of ports starts from the Services that are in the store."""
+    addresses = ServiceIPAllocator(book, random)
+    ports = NodePortAllocator(random, store.list("services"))
     special: dict[str, Strategy] = {
         "clusterrolebindings.rbac.authorization.k8s.io": RoleBindingStrategy(namespaced=False),
         "clusterroles.rbac.authorization.k8s.io": RoleStrategy(namespaced=False),

@@ -7,7 +7,7 @@ Models pkg/apis/core/v1/defaults.go, registry/core/service/{strategy.go,storage/
 from __future__ import annotations
 
 from ..api.status import Cause, StatusError, invalid_value
-from ..objects import Obj
+from ..objects import Obj, name_of, namespace_of
 from .allocators import NodePortAllocator, NotAllocated, ServiceIPAllocator, cluster_ips, node_ports
 from .naming import label_problems
 from .service_validation import (
@@ -188,24 +188,27 @@ class ServiceStrategy(Strategy):
         name = new["metadata"].get("name")
         if not name:
             raise _nameless(self._addresses, asked)
-        address = self._asked_address(spec, name, asked) if asked else self._any_address(dry_run)
-        if asked or not dry_run:
+        address = self._asked_address(new, asked, dry_run) if asked else self._any_address(new, dry_run)
+        if not dry_run:
             got.add(address)
         spec["clusterIP"], spec["clusterIPs"] = address, [address]
 
-    def _asked_address(self, spec: Obj, name: str, asked: str) -> str:
+    def _asked_address(self, new: Obj, asked: str, dry_run: bool) -> str:
         try:
-            self._addresses.allocate(asked)
+            if dry_run:
+                self._addresses.check(asked)
+            else:
+                self._addresses.allocate(asked, namespace_of(new), name_of(new))
         except NotAllocated as error:
             why = f"failed to allocate IP {asked}: {error}"
-            raise _invalid(name, invalid_value("spec.clusterIPs", spec["clusterIPs"], why)) from None
+            raise _invalid(name_of(new), invalid_value("spec.clusterIPs", new["spec"]["clusterIPs"], why)) from None
         return asked
 
-    def _any_address(self, dry_run: bool) -> str:
-        if dry_run:
-            return self._addresses.preview
+    def _any_address(self, new: Obj, dry_run: bool) -> str:
         try:
-            return self._addresses.allocate_next()
+            return (
+                self._addresses.preview if dry_run else self._addresses.allocate_next(namespace_of(new), name_of(new))
+            )
         except NotAllocated as error:
             raise StatusError.internal(f"failed to allocate a serviceIP: {error}") from None
 
@@ -295,9 +298,7 @@ def _invalid(name: str, *causes: Cause) -> StatusError:
 
 def _nameless(addresses: ServiceIPAllocator, asked: str) -> StatusError:
     """An address is allocated in the name of its Service, so that is where a missing name shows."""
-    address = addresses.allocate_next()
-    addresses.release(address)
-    reason = f'failed to allocate IP: IPAddress.networking.k8s.io "{asked or address}" is invalid'
+    reason = f'failed to allocate IP: IPAddress.networking.k8s.io "{asked or addresses.find_free()}" is invalid'
     why = f"{reason}: spec.parentRef.name: Required value"
     return _invalid("", invalid_value("spec.clusterIPs", [asked], why))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lab_helpers.pocketkube.api.status import StatusError
 from lab_helpers.pocketkube.objects import Obj, labels_of, name_of
 
 ADDRESSES = "ipaddresses.networking.k8s.io"
+RANGES = "servicecidrs.networking.k8s.io"
 BUDGETS = "poddisruptionbudgets.policy"
 
 
@@ -53,10 +55,29 @@ def test_every_cluster_ip_has_an_address_object_that_names_its_service(tmp_path:
 
 def test_the_range_of_cluster_ips_is_an_object_too(tmp_path: Path) -> None:
     async def scenario(cluster: Cluster) -> None:
-        found = await cluster.client.get("servicecidrs.networking.k8s.io", "kubernetes")
+        async def is_ready(status: str) -> bool:
+            with contextlib.suppress(StatusError):
+                found = await cluster.client.get(RANGES, "kubernetes")
+                return [each["status"] for each in (found.get("status") or {}).get("conditions") or []] == [status]
+            return False
+
+        await cluster.until(lambda: is_ready("True"))
+        found = await cluster.client.get(RANGES, "kubernetes")
         assert found["spec"]["cidrs"] == ["10.96.0.0/16"]
-        (condition,) = found["status"]["conditions"]
-        assert (condition["type"], condition["status"]) == ("Ready", "True")
+        assert found["metadata"]["finalizers"] == ["networking.k8s.io/service-cidr-finalizer"]
+
+        await cluster.client.delete(RANGES, "kubernetes")
+        await cluster.until(lambda: is_ready("False"), "addresses depend on it")
+        (condition,) = (await cluster.client.get(RANGES, "kubernetes"))["status"]["conditions"]
+        assert condition["reason"] == "Terminating"
+        assert condition["message"].startswith("There are still IPAddresses referencing the ServiceCIDR")
+        with pytest.raises(StatusError, match="range is full"):
+            await cluster.client.create("services", service("web"))
+
+        wider = {"metadata": {"name": "wider"}, "spec": {"cidrs": ["10.96.0.0/12"]}}
+        await cluster.client.create(RANGES, wider)
+        await cluster.until(lambda: is_ready("True"), "replaced: another range holds the addresses now")
+        assert (await cluster.client.create("services", service("web")))["spec"]["clusterIP"].startswith("10.")
 
     play(tmp_path, scenario)
 

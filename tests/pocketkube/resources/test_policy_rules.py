@@ -174,5 +174,36 @@ def test_addresses_are_named_by_themselves(api: Api) -> None:
     api.create(resource, {"metadata": {"name": "10.96.1.2"}, "spec": {"parentRef": parent}})
     refused(api, resource, {"metadata": {"name": "web"}, "spec": {"parentRef": parent}}, "must be a valid IP address")
     refused(api, resource, {"metadata": {"name": "10.96.1.3"}, "spec": {}}, "spec.parentRef: Required value")
-    api.create("servicecidrs.networking.k8s.io", {"metadata": {"name": "more"}, "spec": {"cidrs": ["10.97.0.0/24"]}})
-    assert any("stays unused" in warning for warning in api.warnings)
+    spelled = {"metadata": {"name": "2001:db8:0::1"}, "spec": {"parentRef": parent}}
+    refused(api, resource, spelled, 'must be in canonical form ("2001:db8::1")')
+
+
+@pytest.mark.parametrize(
+    ("cidrs", "message"),
+    [
+        ([], "spec.cidrs: Required value: at least one CIDR required"),
+        (
+            ["10.97.0.1/24"],
+            'spec.cidrs[0]: Invalid value: "10.97.0.1/24": must not have bits set beyond the prefix length',
+        ),
+        (
+            ["2001:db8:0::/64"],
+            'spec.cidrs[0]: Invalid value: "2001:db8:0::/64": must be in canonical form ("2001:db8::/64")',
+        ),
+        (
+            ["10.97.0.0/24", "10.98.0.0/24"],
+            'spec.cidrs: Invalid value: ["10.97.0.0/24","10.98.0.0/24"]: may specify no more',
+        ),
+        (["10.97.0.0"], 'spec.cidrs[0]: Invalid value: "10.97.0.0": must be a valid CIDR value, (e.g. 10.9.8.0/24'),
+    ],
+)
+def test_ranges_are_networks_one_a_family(api: Api, cidrs: list[str], message: str) -> None:
+    refused(api, "servicecidrs.networking.k8s.io", {"metadata": {"name": "more"}, "spec": {"cidrs": cidrs}}, message)
+
+
+def test_a_range_may_only_be_joined_by_one_of_the_other_family(api: Api) -> None:
+    resource, wider = "servicecidrs.networking.k8s.io", {"spec": {"cidrs": ["10.97.0.0/24", "2001:db8::/64"]}}
+    api.create(resource, {"metadata": {"name": "more"}, "spec": {"cidrs": ["10.97.0.0/24"]}})
+    with pytest.raises(StatusError, match=r'spec.cidrs\[0\]: Invalid value: "10.98.0.0/24": field is immutable'):
+        api.patch(resource, "more", {"spec": {"cidrs": ["10.98.0.0/24"]}})
+    assert api.patch(resource, "more", wider)["spec"] == wider["spec"]

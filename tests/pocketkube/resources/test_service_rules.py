@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
 from random import Random
 from typing import Any
 
@@ -12,6 +13,7 @@ from in_process_api import Api, service
 
 from lab_helpers.pocketkube.api.status import StatusError
 from lab_helpers.pocketkube.resources.allocators import NodePortAllocator, NotAllocated, ServiceIPAllocator
+from lab_helpers.pocketkube.resources.service_cidr import ADDRESSES, RANGES, Network
 
 
 def problem(api: Api, **spec: Any) -> str:
@@ -35,7 +37,7 @@ def problem(api: Api, **spec: Any) -> str:
         ({"ports": [{"port": 80, "targetPort": "a-very-long-port-name"}]},
          'spec.ports[0].targetPort: Invalid value: "a-very-long-port-name": must be no more than 15 characters'),
         ({"clusterIP": "10.96.0.0"}, 'spec.clusterIPs: Invalid value: ["10.96.0.0"]: failed to allocate IP 10.96.0.0: '
-         "the provided IP (10.96.0.0) is not in the valid range. The range of valid IPs is 10.96.0.0/16"),
+         "the provided network does not match the current range"),
         ({"clusterIP": "abc"}, 'spec.clusterIPs[0]: Invalid value: "abc": must be a valid IP address, '
          "(e.g. 10.9.8.7 or 2001:db8::ffff)"),
         ({"clusterIP": "None", "type": "NodePort"},
@@ -122,15 +124,83 @@ def test_endpoints_are_deprecated(api: Api) -> None:
 # --- allocators ---
 
 
+class Book:
+    """Addresses in memory."""
+
+    def __init__(self, *ranges: str) -> None:
+        self._ranges = [ip_network(cidr) for cidr in ranges]
+        self.held: dict[str, str] = {}
+
+    def ranges(self) -> list[Network]:
+        return list(self._ranges)
+
+    def is_taken(self, address: str) -> bool:
+        return address in self.held
+
+    def enter(self, address: str, namespace: str, service: str) -> None:
+        self.held[address] = f"{namespace}/{service}"
+
+    def strike(self, address: str) -> None:
+        self.held.pop(address, None)
+
+
 def test_dynamic_addresses_leave_the_lower_band_alone_until_the_end() -> None:
-    allocator = ServiceIPAllocator("10.96.0.0/24", Random(1))
-    given = [allocator.allocate_next() for _ in range(254)]
+    allocator = ServiceIPAllocator(Book("10.96.0.0/24"), Random(1))
+    given = [allocator.allocate_next("default", "s") for _ in range(254)]
     assert len(set(given)) == 254
     last_octets = [int(address.rpartition(".")[2]) for address in given]
     assert all(octet > 16 for octet in last_octets[:238])
     assert sorted(last_octets[238:]) == list(range(1, 17))
     with pytest.raises(NotAllocated, match="range is full"):
-        allocator.allocate_next()
+        allocator.allocate_next("default", "s")
+
+
+@pytest.mark.parametrize(("cidr", "band"), [("10.0.0.0/28", 0), ("10.0.0.0/24", 16), ("10.0.0.0/20", 255)])
+def test_the_band_for_those_who_ask_by_name_is_a_sixteenth(cidr: str, band: int) -> None:
+    book = Book(cidr)
+    allocator, network = ServiceIPAllocator(book, Random(3)), ip_network(cidr)
+    upper = network.num_addresses - 2 - band
+    given = {int(ip_address(allocator.allocate_next("default", "s"))) for _ in range(upper)}
+    assert given == set(range(int(network[0]) + 1 + band, int(network[-1])))
+
+
+def test_all_ranges_are_used_and_those_of_ipv6_are_not() -> None:
+    allocator = ServiceIPAllocator(Book("10.0.0.0/30", "2001:db8::/64", "10.1.0.0/30"), Random(1))
+    given = {allocator.allocate_next("default", "s") for _ in range(4)}
+    assert given == {"10.0.0.1", "10.0.0.2", "10.1.0.1", "10.1.0.2"}
+    with pytest.raises(NotAllocated, match="range is full"):
+        allocator.allocate_next("default", "s")
+
+
+def test_an_address_that_others_hold_is_not_given_to_a_service(api: Api) -> None:
+    parent = {"group": "gateways.example", "resource": "gateways", "namespace": "default", "name": "g"}
+    api.create(ADDRESSES, {"metadata": {"name": "10.96.3.3"}, "spec": {"parentRef": parent}})
+    why = "failed to allocate IP 10.96.3.3: provided IP is already allocated"
+    assert problem(api, clusterIP="10.96.3.3") == f'spec.clusterIPs: Invalid value: ["10.96.3.3"]: {why}'
+    api.delete(ADDRESSES, "10.96.3.3")
+    api.create("services", service("web", clusterIP="10.96.3.3"))
+    assert api.get(ADDRESSES, "10.96.3.3")["spec"]["parentRef"]["name"] == "web"
+    assert "already allocated" in problem(api, clusterIP="10.96.3.3")
+    api.delete("services", "web")
+    with pytest.raises(StatusError, match="not found"):
+        api.get(ADDRESSES, "10.96.3.3")
+
+
+def test_a_dry_run_and_a_refused_service_take_no_address(api: Api) -> None:
+    api.create("services", service("a", clusterIP="10.96.3.3"), dry_run=True)
+    with pytest.raises(StatusError, match="Invalid value"):
+        api.create("services", service("b", clusterIP="10.96.3.3", ports=[{"port": 0}]))
+    assert api.list(ADDRESSES)["items"] == []
+
+
+def test_addresses_come_from_service_cidrs_that_are_ready(api: Api) -> None:
+    asked = {"clusterIP": "10.200.0.9"}
+    assert problem(api, **asked).endswith("the provided network does not match the current range")
+    more = {"metadata": {"name": "more", "finalizers": ["a/b"]}, "spec": {"cidrs": ["10.200.0.0/24"]}}
+    api.create(RANGES, more)
+    api.create("services", service("web", **asked))
+    api.delete(RANGES, "more")
+    assert problem(api, clusterIP="10.200.0.10").endswith("the provided network does not match the current range")
 
 
 def test_dynamic_node_ports_start_behind_the_band() -> None:
@@ -140,11 +210,11 @@ def test_dynamic_node_ports_start_behind_the_band() -> None:
 
 @given(seed=st.integers(0, 1000), steps=st.lists(st.booleans(), max_size=60))
 def test_no_address_is_given_twice(seed: int, steps: list[bool]) -> None:
-    allocator, chance = ServiceIPAllocator("10.96.0.0/27", Random(seed)), Random(seed)
+    allocator, chance = ServiceIPAllocator(Book("10.96.0.0/27"), Random(seed)), Random(seed)
     held: list[str] = []
     for takes in steps:
         if takes and len(held) < 30:
-            address = allocator.allocate_next()
+            address = allocator.allocate_next("default", "s")
             assert address not in held
             held.append(address)
         elif held:
