@@ -20,6 +20,7 @@ import click
 
 from .errors import LabError
 from .paths import DEFAULT_NAME
+from .pocketkube.config import MOST_NODES, PROXY_MODES
 
 EXIT_INTERRUPTED = 130
 
@@ -95,18 +96,20 @@ def main() -> None:
     """
 
 
-@main.command(epilog=_example("servicelab up", "servicelab up --name second"))
+@main.command(epilog=_example("servicelab up", "servicelab up --name second --nodes 3"))
 @name_option
 @output_option
 @click.option("--resume", is_flag=True, help="Bring back a cluster that did not end cleanly, with its objects.")
 @click.option("--api-port", type=click.IntRange(0, 65535), default=0, help="Port of the API server. Default: any free.")
-def up(name: str | None, output: str, resume: bool, api_port: int) -> None:
+@click.option("--nodes", type=click.IntRange(1, MOST_NODES), help="How many nodes; the first is the control plane's.")
+@click.option("--proxy-mode", type=click.Choice(PROXY_MODES), help="What kube-proxy writes. Default: iptables.")
+def up(name: str | None, output: str, resume: bool, api_port: int, nodes: int | None, proxy_mode: str | None) -> None:
     """Start the embedded cluster; return when API, node and DNS are ready."""
     from .clusters import EmbeddedCluster
 
     cluster = EmbeddedCluster(name)
     with _progress(f"Starting the cluster {cluster.name!r}", quiet=output == "json") as tell:
-        steps = cluster.start(resume=resume, api_port=api_port, on_progress=tell)
+        steps = cluster.start(resume=resume, api_port=api_port, nodes=nodes, proxy_mode=proxy_mode, on_progress=tell)
     if output == "json":
         click.echo(json.dumps(cluster.status() | {"startSeconds": {k: round(v, 3) for k, v in steps.items()}}))
         return

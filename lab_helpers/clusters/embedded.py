@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from ..errors import ClusterNotRunning, NodeShellError
 from ..kubectl import kubectl_environment, kubectl_path
 from ..paths import check_name, default_name, name_option, state_dir
 from ..pocketkube.config import ClusterConfig
+from ..pocketkube.state import StateDir
 from . import inspection, lifecycle
 from .base import Capabilities, CommandResult
 
@@ -32,7 +34,12 @@ class EmbeddedCluster:
 
     def __init__(self, name: str | None = None) -> None:
         self.name = check_name(default_name() if name is None else name)
-        self.config = ClusterConfig(name=self.name, state_dir=state_dir(self.name))
+        self._folder = state_dir(self.name)
+
+    @property
+    def config(self) -> ClusterConfig:
+        """The cluster's fixed facts, with what was chosen when it was started."""
+        return ClusterConfig(name=self.name, state_dir=self._folder, **StateDir(self._folder).choices())
 
     @property
     def kubeconfig(self) -> Path:
@@ -42,7 +49,7 @@ class EmbeddedCluster:
     @property
     def capabilities(self) -> Capabilities:
         """All that the kernel engine offers."""
-        return Capabilities()
+        return Capabilities(several_nodes=self.config.nodes > 1, proxy_mode=self.config.proxy_mode)
 
     def is_running(self) -> bool:
         """True while the supervisor of this cluster is alive and the cluster was ready."""
@@ -63,15 +70,24 @@ class EmbeddedCluster:
         )
 
     def start(
-        self, *, resume: bool = False, api_port: int = 0, on_progress: Callable[[str], None] | None = None
+        self,
+        *,
+        resume: bool = False,
+        api_port: int = 0,
+        nodes: int | None = None,
+        proxy_mode: str | None = None,
+        on_progress: Callable[[str], None] | None = None,
     ) -> dict[str, float]:
         """Starts the cluster and returns when API, nodes and DNS are ready.
 
+        What is not chosen (`nodes`, `proxy_mode`) is as it was if the cluster is brought back, else the default.
         Returns the seconds from the start to each step. Raises ClusterAlreadyUp, StaleState (unless `resume`),
         UnsupportedHost, ToolMissing or StartFailed; after an error nothing is left behind.
         """
         tell = on_progress or (lambda _step: None)
-        return lifecycle.start(self.config, resume=resume, api_port=api_port, on_progress=tell)
+        chosen: dict[str, Any] = {"nodes": nodes, "proxy_mode": proxy_mode}
+        config = replace(self.config, **{field: value for field, value in chosen.items() if value is not None})
+        return lifecycle.start(config, resume=resume, api_port=api_port, on_progress=tell)
 
     def delete(self) -> bool:
         """Ends the cluster and removes its files; False if there was nothing."""

@@ -57,6 +57,7 @@ def start(
     lock = _claim(config)
     try:
         _refuse_if_stale(config, resume)
+        StateDir(config.state_dir).write_choices(config.choices)
         return _start(config, lock, on_progress, resume=resume, api_port=api_port)
     finally:
         os.close(lock)  # The supervisor has a copy, if it lives.

@@ -6,13 +6,24 @@ Pure data, given to every part; how a part behaves is left to that part.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 KUBERNETES_VERSION = "v1.36.2"
 
 API_SOCKET_VARIABLE = "POCKETKUBE_API_SOCKET"
 """Names the API's Unix socket to those few programs in Pods that get it (`kubelet.api_access`)."""
+
+
+PROXY_MODES = ("iptables",)
+"""How kube-proxy can bring Services into a node's kernel."""
+
+MOST_NODES = 9
+
+CHOICES = ("nodes", "proxy_mode")
+"""The fields of `ClusterConfig` that who starts a cluster may choose; they hold for as long as it lives."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +33,8 @@ class ClusterConfig:
     name: str
     state_dir: Path
     nodes: int = 1
+    proxy_mode: str = "iptables"
+    """One of PROXY_MODES."""
     pod_cidr: str = "10.244.0.0/16"
     service_cidr: str = "10.96.0.0/16"
     node_cidr: str = "192.168.49.0/24"
@@ -29,6 +42,11 @@ class ClusterConfig:
     cluster_domain: str = "cluster.local"
     api_port_inside: int = 8443
     """Port of the API server as Pods see it behind the `kubernetes` Service (minikube's number)."""
+
+    @property
+    def choices(self) -> Mapping[str, Any]:
+        """What was chosen when the cluster was started, field by field."""
+        return {field: getattr(self, field) for field in CHOICES}
 
     @property
     def kubeconfig(self) -> Path:

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,19 @@ class StateDir:
         draft.write_text(json.dumps(info))
         draft.chmod(0o600)
         draft.replace(self.folder / "info.json")
+
+    def write_choices(self, choices: Mapping[str, Any]) -> None:
+        """Writes down what was chosen for the cluster (`config.CHOICES`), for all commands that come later."""
+        draft = self.folder / "choices.json.new"
+        draft.write_text(json.dumps(dict(choices)))
+        draft.replace(self.folder / "choices.json")
+
+    def choices(self) -> dict[str, Any]:
+        """What `write_choices` wrote; nothing for a cluster that is not there."""
+        with contextlib.suppress(OSError, ValueError):
+            choices: dict[str, Any] = json.loads((self.folder / "choices.json").read_text())
+            return choices
+        return {}
 
     def forget_info(self) -> None:
         """Removes it: the cluster is not ready (any more)."""
