@@ -31,6 +31,7 @@ SCALARS = frozenset(
 )  # fmt: skip
 """Types without fields of their own. `StringList` is a map's value that is a list of strings."""
 
+_ZERO: Mapping[str, Any] = {"string": "", "bool": False, "int32": 0, "int64": 0, "double": 0}
 _META_KINDS = {"DeleteOptions": "meta.v1.DeleteOptions", "WatchEvent": "meta.v1.WatchEvent"}
 
 Shape = Literal["one", "list", "map"]
@@ -59,8 +60,10 @@ class Field:
     list_type: Literal["atomic", "set", "map"] | None = None
     list_map_keys: tuple[str, ...] = ()
     map_type: Literal["atomic", "granular"] | None = None
-    default: str | None = None
-    """Stands in for the field where it is a key of an associative list."""
+    default: str | int | bool | None = None
+    """What the API server fills in: also where the field is a key of an associative list."""
+    enum: tuple[str, ...] = ()
+    """The values allowed, if the API names them."""
     go_type: str | None = None
 
     @property
@@ -90,6 +93,11 @@ def _atomic_types() -> frozenset[str]:
 def is_atomic(type_name: TypeName) -> bool:
     """True if values of that struct are owned as a whole, wherever they are (`x-kubernetes-map-type: atomic`)."""
     return type_name in _atomic_types()
+
+
+def unions(type_name: TypeName) -> list[Any]:
+    """The unions in a struct, as OpenAPI gives them (`x-kubernetes-unions`)."""
+    return cast(list[Any], _table()["unions"].get(type_name, []))
 
 
 def release() -> str:
@@ -155,9 +163,17 @@ def _parse_field(name: str, line: str) -> Field:
         list_type=cast(Any, named.get("list")),
         list_map_keys=_words(named.get("keys")),
         map_type=cast(Any, named.get("map")),
-        default=named.get("default"),
+        default=_default(named.get("default"), shaped, flags),
+        enum=_words(named.get("enum")),
         go_type=named.get("go"),
     )
+
+
+def _default(text: str | None, shaped: str, flags: set[str]) -> Any:
+    """A default as the table gives it; else a field that is always written has its type's zero."""
+    if text is not None:
+        return json.loads(text)
+    return _ZERO.get(shaped) if flags & {"required", "written"} and "pointer" not in flags else None
 
 
 def _words(text: str | None) -> tuple[str, ...]:
@@ -167,6 +183,7 @@ def _words(text: str | None) -> tuple[str, ...]:
 def describe(type_name: TypeName, field: str = "") -> str:
     """What upstream says of a type or field, as the official client's models carry it; "" if they say nothing.
 
+    They say nothing of a field that is a struct; what is said of that struct's type is all there is.
     The client is large, so it is imported here, when a description is really wanted.
     """
     import kubernetes.client.models as models
@@ -176,24 +193,25 @@ def describe(type_name: TypeName, field: str = "") -> str:
     model = getattr(models, qualified, None) or getattr(models, plain, None)
     if model is None:
         return ""
-    if not field:
-        return inspect.cleandoc(model.__doc__ or "").partition("Attributes:")[0].partition("NOTE:")[0].strip()
-    declared = fields(type_name).get(field)
-    said = _described_field(model, field)
-    # The client says nothing of a field that refers to a struct: the struct's own description stands in.
-    return said or (describe(declared.type) if declared and declared.is_struct else "")
+    if field:
+        return _described_field(model, field)
+    said = inspect.cleandoc(model.__doc__ or "").partition("Attributes:")[0].partition("NOTE:")[0].strip()
+    return _with_lists(said)
 
 
 def _described_field(model: Any, field: str) -> str:
     """A field's description: of a pydantic model in newer clients, else out of a property's docstring."""
     attribute = next((name for name, json_name in model.attribute_map.items() if json_name == field), "")
-    if declared := getattr(model, "model_fields", {}).get(attribute):
-        return _with_lists(declared.description or "")
+    declared = getattr(model, "model_fields", {})
+    # A word that Python keeps for itself has another name: `var_continue`.
+    if found := declared.get(attribute) or declared.get(f"var_{attribute.strip('_')}"):
+        return _with_lists(found.description or "")
     lines = inspect.cleandoc(getattr(model, attribute, None).__doc__ or "").splitlines()
     said = [line for line in lines[1:] if line and not line.startswith(":")]
     return " ".join(said).partition("# noqa")[0].strip()
 
 
 def _with_lists(text: str) -> str:
-    """A description with its lists' line ends, which became blanks in the client."""
-    return re.sub(r"(?<=\S) {3}\* ", "\n  * ", re.sub(r"(?<=\S) {2}\* ", "\n\n* ", text))
+    """A description with its paragraphs' and lists' line ends, which became blanks in the client."""
+    text = re.sub(r"(?<=\S) {3}(?=[*-] )", "\n  ", text)
+    return re.sub(r"(?<=\S) {2}(?=[*-] |Populated by |Possible enum |Must be a DNS_)", "\n\n", text)

@@ -78,8 +78,26 @@ def test_every_type_that_is_referred_to_exists():
 
 def test_descriptions_come_from_the_official_client():
     assert "IP address of the service" in schema.describe("core.v1.ServiceSpec", "clusterIP")
-    assert schema.describe("core.v1.Service", "spec") == schema.describe("core.v1.ServiceSpec")
+    assert schema.describe("meta.v1.ListMeta", "continue").startswith("continue may be set if")
     assert schema.describe("core.v1.Service", "nothing") == ""
+
+
+def test_a_struct_is_described_once_by_its_type_and_not_again_by_the_field_that_holds_it():
+    assert schema.describe("core.v1.ServiceSpec").startswith("ServiceSpec describes")
+    assert schema.describe("core.v1.Service", "spec") == ""
+
+
+def test_defaults_are_those_of_the_api_server_or_the_zero_of_what_is_always_written():
+    assert schema.fields("core.v1.ContainerPort")["protocol"].default == "TCP"
+    assert schema.fields("core.v1.ContainerPort")["containerPort"].default == 0
+    assert schema.fields("core.v1.ReplicationControllerSpec")["replicas"].default == 1
+    assert schema.fields("core.v1.Container")["image"].default is None
+
+
+def test_the_values_that_the_api_allows_are_known_by_name():
+    assert schema.fields("core.v1.PodSpec")["restartPolicy"].enum == ("Always", "Never", "OnFailure")
+    assert schema.fields("core.v1.ServiceSpec")["ipFamilies"].enum == ("", "IPv4", "IPv6")
+    assert schema.fields("core.v1.PodSpec")["nodeName"].enum == ()
 
 
 def test_loading_the_table_does_not_load_the_client():

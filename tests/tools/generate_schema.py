@@ -1,16 +1,18 @@
 """Writes `lab_helpers/pocketkube/schema_data/schema.json`, the table behind `pocketkube.schema`.
 
-Two public sources are joined, both for the same Kubernetes release:
+Three public sources are joined, all for the same Kubernetes release:
 
 - the OpenAPI definitions that the `kubernetes-validate` package carries (names, merge keys, list types, required);
 - a table of protobuf fields (wire numbers, and which fields are pointers in Go, so that their zero value counts):
-  `{"messages": {message: {number: [JSON name, one|list|map, type, "nullable"?]}}}`.
+  `{"messages": {message: {number: [JSON name, one|list|map, type, "nullable"?]}}}`;
+- the OpenAPI v3 documents of an API server (defaults, enums, unions), saved one file each, under any names, with
+  `kubectl get --raw /openapi/v3/apis/apps/v1`.
 
 `kubernetes-validate` is 111 MB, so it lives in an environment of its own that only this script needs:
 
     python3 -m venv /tmp/kv && /tmp/kv/bin/pip install --no-deps kubernetes-validate
     python tests/tools/generate_schema.py --openapi /tmp/kv/lib/python3.*/site-packages/kubernetes_validate \\
-        --protobuf kubernetes-protobuf-fields.json
+        --protobuf kubernetes-protobuf-fields.json --served folder-of-documents
 
 The output is deterministic: sorted, one line a type. A field's line reads
 `[]core.v1.ServicePort 1 strategy=merge key=port list=map keys=port,protocol`: its type (`[]` list, `{}` map),
@@ -60,11 +62,18 @@ SCALARS = {
 }  # fmt: skip
 
 # Optional in OpenAPI, yet always written, as their Go tag has no omitempty.
-ALWAYS_WRITTEN = {"core.v1.Event.reportingComponent", "core.v1.Event.reportingInstance"}
+ALWAYS_WRITTEN = {
+    "apps.v1.StatefulSetOrdinals.start", "apps.v1.StatefulSetSpec.serviceName",
+    "apps.v1.StatefulSetStatus.availableReplicas", "core.v1.Event.reportingComponent",
+    "core.v1.Event.reportingInstance", "core.v1.NodeRuntimeHandler.name",
+    "policy.v1.PodDisruptionBudgetStatus.currentHealthy", "policy.v1.PodDisruptionBudgetStatus.desiredHealthy",
+    "policy.v1.PodDisruptionBudgetStatus.disruptionsAllowed", "policy.v1.PodDisruptionBudgetStatus.expectedPods",
+    "rbac.v1.RoleRef.apiGroup", "scheduling.v1.PriorityClass.value",
+}  # fmt: skip
 # Structs by value that are left out when empty (omitzero).
 LEFT_OUT_WHEN_EMPTY = {"meta.v1.ObjectMeta.creationTimestamp"}
-# Defaults of keys in associative lists; OpenAPI v2 does not carry them.
-KEY_DEFAULTS = {"core.v1.ServicePort.protocol": "TCP", "core.v1.ContainerPort.protocol": "TCP"}
+# What a field that is always written holds if nobody set it, so that OpenAPI gives it as the default.
+ZERO = {"string": "", "bool": False, "int32": 0, "int64": 0, "double": 0}
 # String types with a name of their own in Go: the decoder's errors say it.
 GO_TYPES: dict[str, str | dict[str, str]] = {
     "protocol": "v1.Protocol", "restartPolicy": "v1.RestartPolicy", "imagePullPolicy": "v1.PullPolicy",
@@ -94,11 +103,13 @@ def reference(schema: dict[str, Any]) -> str | None:
 class Generator:
     """Joins the two sources, starting from the served kinds."""
 
-    def __init__(self, openapi: dict[str, Any], protobuf: dict[str, Any]) -> None:
+    def __init__(self, openapi: dict[str, Any], protobuf: dict[str, Any], served: dict[str, Any]) -> None:
         self.openapi = openapi
         self.protobuf = protobuf
+        self.served = served
         self.types: dict[str, dict[str, str]] = {}
         self.atomic: set[str] = set()
+        self.unions: dict[str, list[Any]] = {}
 
     def table(self) -> dict[str, Any]:
         """The whole table."""
@@ -111,7 +122,8 @@ class Generator:
                 kinds["/".join(filter(None, (*group_version, gvk["kind"])))] = short_name(name)
                 self.add_type(name)
         types = {name: dict(sorted(fields.items())) for name, fields in sorted(self.types.items())}
-        return {"kinds": dict(sorted(kinds.items())), "atomic": sorted(self.atomic), "types": types}
+        head = {"kinds": dict(sorted(kinds.items())), "atomic": sorted(self.atomic)}
+        return {**head, "unions": dict(sorted(self.unions.items())), "types": types}
 
     def add_type(self, name: str) -> None:
         """Adds a type and all that it refers to."""
@@ -122,10 +134,14 @@ class Generator:
         schema = self.openapi[name]
         if schema.get("x-kubernetes-map-type") == "atomic":
             self.atomic.add(key)
+        if unions := self.served[name].get("x-kubernetes-unions"):
+            self.unions[key] = unions
+        shown = self.served[name].get("properties", {})
         wire = self.wire_fields(name, set(schema.get("properties", {})))
         required = set(schema.get("required", ()))
         for field, field_schema in schema.get("properties", {}).items():
-            self.types[key][field] = self.field_line(key, field, field_schema, wire.get(field), field in required)
+            line = self.field_line(key, field, field_schema, wire.get(field), field in required, shown[field])
+            self.types[key][field] = line
 
     def wire_fields(self, name: str, properties: set[str]) -> dict[str, tuple[str, bool]]:
         """JSON name -> (wire number, pointer). A field that JSON does not know is an embedded message."""
@@ -145,29 +161,41 @@ class Generator:
         return message
 
     def field_line(
-        self, owner: str, field: str, schema: dict[str, Any], wire: tuple[str, bool] | None, required: bool
+        self,
+        owner: str,
+        field: str,
+        schema: dict[str, Any],
+        wire: tuple[str, bool] | None,
+        required: bool,
+        shown: dict[str, Any],
     ) -> str:
-        """One field, in the form that the docstring above describes."""
+        """One field, in the form that the docstring above describes. `shown` is what a server says of it."""
         prefix, kind = self.shape(schema)
         path = f"{owner}.{field}"
         number, pointer = wire or ("-", False)
         if wire is None and field not in ("apiVersion", "kind"):
             raise SystemExit(f"{path} has no wire number")
         words = [prefix + kind, number]
-        if required or path in ALWAYS_WRITTEN:
+        written = required or path in ALWAYS_WRITTEN
+        if written:
             words.append("required" if required else "written")
         if pointer:
             words.append("pointer")
-        is_struct = "." in kind or kind in ("Time", "MicroTime", "Quantity")
-        if is_struct and not prefix and not pointer and path not in LEFT_OUT_WHEN_EMPTY:
+        is_scalar_struct = kind in ("Time", "MicroTime", "Quantity") and not pointer
+        by_value = shown.get("default") == {} if "." in kind else is_scalar_struct
+        if by_value and not prefix and path not in LEFT_OUT_WHEN_EMPTY:
             words.append("value")
+        value = shown.get("items") or shown.get("additionalProperties") or shown
+        usual = ZERO.get(kind) if written and not pointer and not prefix else None
+        default = None if by_value or prefix else shown.get("default")
         named = {
             "strategy": schema.get("x-kubernetes-patch-strategy"),
             "key": schema.get("x-kubernetes-patch-merge-key"),
             "list": schema.get("x-kubernetes-list-type"),
             "keys": ",".join(schema.get("x-kubernetes-list-map-keys", ())),
             "map": schema.get("x-kubernetes-map-type"),
-            "default": KEY_DEFAULTS.get(path),
+            "default": json.dumps(default) if default != usual else None,
+            "enum": ",".join(value.get("enum", ())),
             "go": self.go_type(owner, field) if kind == "string" and not prefix else None,
         }
         return " ".join(words + [f"{name}={value}" for name, value in named.items() if value])
@@ -200,16 +228,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--openapi", type=Path, required=True, help="folder of the kubernetes_validate package")
     parser.add_argument("--protobuf", type=Path, required=True, help="the table of protobuf fields")
+    parser.add_argument("--served", type=Path, required=True, help="folder of a server's OpenAPI v3 documents")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args()
     definitions = options.openapi / "kubernetes-json-schema" / f"{RELEASE}-local" / "_definitions.json"
     openapi = json.loads(definitions.read_text())["$defs"]
     protobuf = json.loads(options.protobuf.read_text())["messages"]
-    table = Generator(openapi, protobuf).table()
+    served: dict[str, Any] = {}
+    for document in sorted(options.served.iterdir()):
+        served |= json.loads(document.read_text()).get("components", {}).get("schemas", {})
+    table = Generator(openapi, protobuf, served).table()
     lines = [f"{json.dumps(name)}: {json.dumps(fields)}" for name, fields in table["types"].items()]
     text = (
         f'{{"release": {json.dumps(RELEASE)},\n"kinds": {json.dumps(table["kinds"])},\n'
-        f'"atomic": {json.dumps(table["atomic"])},\n"types": {{\n' + ",\n".join(lines) + "\n}}\n"
+        f'"atomic": {json.dumps(table["atomic"])},\n"unions": {json.dumps(table["unions"])},\n'
+        '"types": {\n' + ",\n".join(lines) + "\n}}\n"
     )
     options.output.write_text(text)
     print(f"{options.output}: {len(table['kinds'])} kinds, {len(table['types'])} types, {len(text)} bytes")

@@ -79,12 +79,15 @@ def element_of(item: Any, slot: Slot) -> str:
         value = item.get(name)
         if value is None:
             value = known[name].default
-        if value is None:
-            raise Keyless(
-                f'associative list with keys has an element that omits key field "{name}" '
-                "(and doesn't have default value)"
-            )
-        key[name] = value
+        # A key that isn't there and has no default is left out: that makes another item.
+        if value is not None:
+            key[name] = value
+    if not key:
+        names = " ".join(f'"{name}"' for name in slot.keys)
+        raise Keyless(
+            f"associative list with keys has an element that omits all key fields [{names}] "
+            "(and doesn't have default values for any key fields)"
+        )
     return f"k:{_compact(key)}"
 
 

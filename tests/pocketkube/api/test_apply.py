@@ -240,7 +240,6 @@ def test_kubectl_may_take_over_what_it_applied_from_the_client_side():
         ),
         (service({"port": 80, "x": 1}, bogus=1), 500, "errors:\n"),
         (service({"port": "80"}), 500, '.spec.ports[port="80",protocol="TCP"].port: expected numeric (int or float)'),
-        (service({"name": "x"}), 500, 'omits key field "port"'),
         (service({"port": 80}, {"port": 80, "protocol": "TCP"}), 500, "duplicate entries for key"),
         ({**service(), "spec": []}, 500, ".spec: expected map, got []"),
         ({**service(), "metadata": 3}, 500, ".metadata: expected map, got 3"),
@@ -254,6 +253,15 @@ def test_configurations_that_do_not_fit_are_refused(config, code, why):
     with pytest.raises(StatusError) as error:
         apply(None, config, "me", False, SERVICES, T1)
     assert (error.value.code, why in error.value.message) == (code, True), error.value.message
+
+
+def test_an_item_without_a_key_is_known_by_the_keys_default_where_there_is_one():
+    obj = apply(None, service({"name": "x"}), "me", False, SERVICES, T1)
+    (entry,) = obj["metadata"]["managedFields"]
+    assert 'k:{"port":0,"protocol":"TCP"}' in entry["fieldsV1"]["f:spec"]["f:ports"]
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "a"}, "secrets": [{"kind": "x"}]}
+    with pytest.raises(StatusError, match=r'omits all key fields \["name"\]'):
+        apply(None, account, "me", False, RESOURCES["serviceaccounts"], T1)
 
 
 def test_applied_items_come_in_their_order_and_others_keep_their_place():
