@@ -1,73 +1,118 @@
-"""What is allowed in a container. Models core/validation validateContainers (v1.36)."""
+"""What is allowed in a container: its name, image, ports, mounts and restarts.
+
+Its environment, probes and hooks, resources and security context are in modules of their own.
+Models core/validation validateContainers, validateInitContainers and validateEphemeralContainers (v1.36).
+"""
 
 from __future__ import annotations
 
-from typing import Any
-
-from .. import quantity
-from ..api.status import Cause, duplicate, forbidden_field, invalid_value, missing_reference, not_supported, required
-from ..objects import Obj, is_sidecar
-from .naming import (
-    config_key_problems,
-    env_name_problems,
-    label_key_problems,
-    label_problems,
-    port_name_problems,
-    port_number_problems,
-    subdomain_problems,
+from ..api.status import (
+    Cause,
+    duplicate,
+    forbidden_field,
+    invalid_value,
+    missing_reference,
+    not_supported,
+    required,
+    too_many,
 )
-from .service_validation import PROTOCOLS, validate_port_or_name
+from ..objects import Obj, is_sidecar
+from .causes import descending_path, invalid_each, no_backsteps
+from .environment_validation import validate_env_from, validate_environment
+from .handler_validation import PROBES, validate_life
+from .naming import label_problems, port_name_problems, port_number_problems
+from .resource_validation import validate_resources
+from .security_validation import validate_container_security
+from .service_validation import PROTOCOLS
 
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _MESSAGE_POLICIES = ("File", "FallbackToLogsOnError")
-_NOT_NEGATIVE = "must be greater than or equal to 0"
-_MOST_ID = 2**31 - 1
-_STANDARD_RESOURCES = ("cpu", "ephemeral-storage", "memory")
-_HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
-_HOOK_HANDLERS = ("exec", "httpGet", "tcpSocket", "sleep")
-_FIELD_PATHS = (
-    "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
-    "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs",
+_RESTART_POLICIES = ("Always", "Never", "OnFailure")
+_RULE_ACTIONS = ("Restart", "RestartAllContainers")
+_RULE_OPERATORS = ("In", "NotIn")
+_RESIZED = ("cpu", "memory")
+_RESIZE_POLICIES = ("NotRequired", "RestartContainer")
+_MOST_RULES, _MOST_EXIT_CODES = 20, 255
+_PROPAGATIONS = ("Bidirectional", "HostToContainer", "None")
+_RECURSIONS = ("Disabled", "Enabled", "IfPossible")
+_NOT_EPHEMERAL = (
+    "ports", "resources", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy",
+    "restartPolicy", "restartPolicyRules",
 )  # fmt: skip
-_FIELD_MAPS = ("metadata.annotations", "metadata.labels")
-_RESOURCE_FIELDS = (
-    "limits.cpu", "limits.ephemeral-storage", "limits.memory",
-    "requests.cpu", "requests.ephemeral-storage", "requests.memory",
-)  # fmt: skip
-_HUGE_FIELDS = ("limits.hugepages-", "requests.hugepages-")
 
 
-def validate_containers(spec: Obj, volumes: set[str], path: str) -> list[Cause]:
+class Surroundings:
+    """What a container may refer to in its Pod."""
+
+    def __init__(self, spec: Obj, volumes: dict[str, Obj]) -> None:
+        self.volumes = volumes
+        self.claims = {claim["name"] for claim in spec.get("resourceClaims") or [] if claim.get("name")}
+        self.grace: int | None = spec.get("terminationGracePeriodSeconds")
+        self.restart_policy = spec.get("restartPolicy") or ""
+        self.host_users = spec.get("hostUsers") is not False
+
+
+def validate_containers(spec: Obj, around: Surroundings, path: str) -> list[Cause]:
     """All containers of a Pod: their names are unique among all."""
+    return (
+        _validate_regular(spec, around, f"{path}.containers")
+        + _validate_init(spec, around, f"{path}.initContainers")
+        + _validate_ephemeral(spec, around, f"{path}.ephemeralContainers")
+    )
+
+
+def _validate_regular(spec: Obj, around: Surroundings, path: str) -> list[Cause]:
     containers = spec.get("containers") or []
-    causes: list[Cause] = [] if containers else [required(f"{path}.containers")]
+    causes: list[Cause] = [] if containers else [required(path)]
     names: set[str] = set()
-    grace = spec.get("terminationGracePeriodSeconds")
     for index, container in enumerate(containers):
-        where = f"{path}.containers[{index}]"
-        causes += _validate_common(container, volumes, where) + _validate_unique(container, names, where)
-        causes += _validate_life(container, grace, where)
-    causes += _validate_host_ports(containers, f"{path}.containers")
+        where = f"{path}[{index}]"
+        causes += _validate_common(container, around, where) + _validate_unique(container, names, where)
+        causes += validate_life(container, around.grace, where) + _validate_restarts(container, where)
+    return causes + _validate_host_ports(containers, path)
+
+
+def _validate_init(spec: Obj, around: Surroundings, path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    names = {container.get("name") or "" for container in spec.get("containers") or []}
     for index, container in enumerate(spec.get("initContainers") or []):
-        where = f"{path}.initContainers[{index}]"
-        causes += _validate_common(container, volumes, where) + _validate_unique(container, names, where)
-        causes += _validate_init(container, grace, where)
-    for index, container in enumerate(spec.get("ephemeralContainers") or []):
-        where = f"{path}.ephemeralContainers[{index}]"
-        causes += _validate_common(container, volumes, where) + _image_causes(container, where)
-        causes += _validate_unique(container, names, where) + _validate_target(container, spec, where)
-        causes += _validate_ephemeral(container, where)
+        where = f"{path}[{index}]"
+        causes += _validate_common(container, around, where) + _validate_restarts(container, where)
+        causes += _validate_unique(container, names, where)
+        # Upstream names the first container, whichever it is.
+        causes += _validate_host_ports([container], path)
+        if is_sidecar(container):
+            causes += validate_life(container, around.grace, where)
+            continue
+        why = "may not be set for init containers without restartPolicy=Always"
+        set_fields = [field for field in ("lifecycle", *PROBES) if container.get(field) is not None]
+        causes += [forbidden_field(f"{where}.{field}", why) for field in set_fields]
+        for number, policy in enumerate(container.get("resizePolicy") or []):
+            if policy.get("restartPolicy") == "RestartContainer":
+                why = "must not be set to 'RestartContainer' for non-sidecar initContainers"
+                place = f"{where}.resizePolicy[{number}].restartPolicy"
+                causes.append(invalid_value(place, "RestartContainer", why))
     return causes
 
 
-def validate_ids(context: Obj, fields: tuple[str, ...], path: str) -> list[Cause]:
-    """User and group numbers of a security context."""
-    bounds = f"must be between 0 and {_MOST_ID}, inclusive"
-    return [
-        invalid_value(f"{path}.securityContext.{field}", context[field], bounds)
-        for field in fields
-        if context.get(field) is not None and not 0 <= context[field] <= _MOST_ID
-    ]
+def _validate_ephemeral(spec: Obj, around: Surroundings, path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    others = [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]
+    targets = {other.get("name") or "" for other in others}
+    names = set(targets)
+    for index, container in enumerate(spec.get("ephemeralContainers") or []):
+        where, why = f"{path}[{index}]", "cannot be set for an Ephemeral Container"
+        causes += _validate_common(container, around, where) + _validate_image(container, where)
+        causes += _validate_unique(container, names, where)
+        target = container.get("targetContainerName") or ""
+        if target and target not in targets:
+            causes.append(missing_reference(f"{where}.targetContainerName", target))
+        causes += [forbidden_field(f"{where}.{field}", why) for field in _NOT_EPHEMERAL if container.get(field)]
+        for number, mount in enumerate(container.get("volumeMounts") or []):
+            for field in ("subPath", "subPathExpr"):
+                if mount.get(field):
+                    causes.append(forbidden_field(f"{where}.volumeMounts[{number}].{field}", why))
+    return causes
 
 
 def validate_images(spec: Obj, path: str) -> list[Cause]:
@@ -76,11 +121,11 @@ def validate_images(spec: Obj, path: str) -> list[Cause]:
         cause
         for kind in ("containers", "initContainers")
         for index, container in enumerate(spec.get(kind) or [])
-        for cause in _image_causes(container, f"{path}.{kind}[{index}]")
+        for cause in _validate_image(container, f"{path}.{kind}[{index}]")
     ]
 
 
-def _image_causes(container: Obj, path: str) -> list[Cause]:
+def _validate_image(container: Obj, path: str) -> list[Cause]:
     image = container.get("image") or ""
     if image == image.strip():
         return []
@@ -108,72 +153,27 @@ def _validate_host_ports(containers: list[Obj], path: str) -> list[Cause]:
     return causes
 
 
-def _validate_target(container: Obj, spec: Obj, path: str) -> list[Cause]:
-    """The container that an ephemeral one looks into."""
-    target = container.get("targetContainerName") or ""
-    others = [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]
-    if not target or any(other.get("name") == target for other in others):
-        return []
-    return [missing_reference(f"{path}.targetContainerName", target)]
-
-
-def _validate_ephemeral(container: Obj, path: str) -> list[Cause]:
-    return [
-        forbidden_field(f"{path}.{field}", "cannot be set for an Ephemeral Container")
-        for field in ("ports", "resources", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle")
-        if container.get(field)
-    ]
-
-
-def _validate_init(container: Obj, grace: int | None, path: str) -> list[Cause]:
-    if is_sidecar(container):
-        return _validate_life(container, grace, path)
-    why = "may not be set for init containers without restartPolicy=Always"
-    fields = ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe")
-    return [forbidden_field(f"{path}.{field}", why) for field in fields if container.get(field) is not None]
-
-
-def _validate_life(container: Obj, grace: int | None, path: str) -> list[Cause]:
+def _validate_common(container: Obj, around: Surroundings, path: str) -> list[Cause]:
+    """Models validateContainerCommon."""
     causes: list[Cause] = []
-    for hook in ("postStart", "preStop"):
-        handler = (container.get("lifecycle") or {}).get(hook)
-        if handler is not None:
-            causes += _validate_handler(handler, _HOOK_HANDLERS, f"{path}.lifecycle.{hook}")
-            causes += _validate_sleep(handler, grace, f"{path}.lifecycle.{hook}.sleep")
-    for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
-        if container.get(probe) is not None:
-            causes += _validate_probe(container[probe], probe, f"{path}.{probe}")
-    return causes
-
-
-def _validate_sleep(handler: Obj, grace: int | None, path: str) -> list[Cause]:
-    if handler.get("sleep") is None or grace is None:
-        return []
-    seconds = handler["sleep"].get("seconds") or 0
-    why = f"must be non-negative and less than terminationGracePeriodSeconds ({grace})"
-    return [] if 0 <= seconds <= grace else [invalid_value(path, seconds, why)]
-
-
-def _validate_common(container: Obj, volumes: set[str], path: str) -> list[Cause]:
-    causes: list[Cause] = []
-    name, image = container.get("name") or "", container.get("image") or ""
-    if not name:
-        causes.append(required(f"{path}.name"))
-    else:
-        causes += [invalid_value(f"{path}.name", name, problem) for problem in label_problems(name)]
-    if not image:
+    name = container.get("name") or ""
+    causes += invalid_each(f"{path}.name", name, label_problems(name)) if name else [required(f"{path}.name")]
+    if not container.get("image"):
         causes.append(required(f"{path}.image"))
     if container["terminationMessagePolicy"] not in _MESSAGE_POLICIES:
         field = f"{path}.terminationMessagePolicy"
         causes.append(not_supported(field, container["terminationMessagePolicy"], _MESSAGE_POLICIES))
     causes += _validate_ports(container.get("ports") or [], f"{path}.ports")
-    causes += _validate_environment(container.get("env") or [], f"{path}.env")
-    causes += _validate_env_from(container.get("envFrom") or [], f"{path}.envFrom")
-    causes += _validate_mounts(container.get("volumeMounts") or [], volumes, f"{path}.volumeMounts")
+    causes += validate_environment(container.get("env") or [], f"{path}.env")
+    causes += validate_env_from(container.get("envFrom") or [], f"{path}.envFrom")
+    causes += _validate_mounts(container, around.volumes, f"{path}.volumeMounts")
+    causes += _validate_devices(container, around.volumes, f"{path}.volumeDevices")
     if container["imagePullPolicy"] not in _PULL_POLICIES:
         causes.append(not_supported(f"{path}.imagePullPolicy", container["imagePullPolicy"], _PULL_POLICIES))
-    causes += _validate_resources(container.get("resources") or {}, f"{path}.resources")
-    return causes + validate_ids(container.get("securityContext") or {}, ("runAsUser", "runAsGroup"), path)
+    causes += validate_resources(container.get("resources") or {}, around.claims, f"{path}.resources")
+    causes += _validate_resizes(container.get("resizePolicy") or [], around.restart_policy, f"{path}.resizePolicy")
+    context = container.get("securityContext") or {}
+    return causes + validate_container_security(context, around.host_users, f"{path}.securityContext")
 
 
 def _validate_ports(ports: list[Obj], path: str) -> list[Cause]:
@@ -183,7 +183,7 @@ def _validate_ports(ports: list[Obj], path: str) -> list[Cause]:
         where, name = f"{path}[{index}]", port.get("name") or ""
         if name:
             problems = port_name_problems(name)
-            causes += [invalid_value(f"{where}.name", name, problem) for problem in problems]
+            causes += invalid_each(f"{where}.name", name, problems)
             if not problems and name in names:
                 causes.append(duplicate(f"{where}.name", name))
             names.add(name)
@@ -191,207 +191,136 @@ def _validate_ports(ports: list[Obj], path: str) -> list[Cause]:
         if number == 0:
             causes.append(required(f"{where}.containerPort"))
         else:
-            problems = port_number_problems(number)
-            causes += [invalid_value(f"{where}.containerPort", number, problem) for problem in problems]
+            causes += invalid_each(f"{where}.containerPort", number, port_number_problems(number))
         if host:
-            causes += [invalid_value(f"{where}.hostPort", host, problem) for problem in port_number_problems(host)]
+            causes += invalid_each(f"{where}.hostPort", host, port_number_problems(host))
         if port["protocol"] not in PROTOCOLS:
             causes.append(not_supported(f"{where}.protocol", port["protocol"], PROTOCOLS))
     return causes
 
 
-def _validate_environment(variables: list[Obj], path: str) -> list[Cause]:
-    causes: list[Cause] = []
-    for index, variable in enumerate(variables):
-        where, name = f"{path}[{index}]", variable.get("name") or ""
-        if not name:
-            causes.append(required(f"{where}.name"))
-        else:
-            causes += [invalid_value(f"{where}.name", name, problem) for problem in env_name_problems(name)]
-        if variable.get("valueFrom") is not None:
-            causes += _validate_value_from(variable, f"{where}.valueFrom")
-    return causes
-
-
-def _validate_value_from(variable: Obj, path: str) -> list[Cause]:
-    source = variable["valueFrom"]
-    causes: list[Cause] = []
-    if source.get("fieldRef") is not None:
-        causes += _validate_field_ref(source["fieldRef"], f"{path}.fieldRef")
-    if source.get("resourceFieldRef") is not None:
-        causes += _validate_resource_ref(source["resourceFieldRef"], f"{path}.resourceFieldRef")
-    for kind in ("configMapKeyRef", "secretKeyRef"):
-        if source.get(kind) is not None:
-            causes += _validate_key_ref(source[kind], f"{path}.{kind}")
-    if not source:
-        why = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
-        causes.append(invalid_value(path, "", why))
-    elif variable.get("value"):
-        causes.append(invalid_value(path, "", "may not be specified when `value` is not empty"))
-    elif len(source) > 1:
-        causes.append(invalid_value(path, "", "may not have more than one field specified at a time"))
-    return causes
-
-
-def _validate_key_ref(reference: Obj, path: str) -> list[Cause]:
-    name, key = reference.get("name") or "", reference.get("key") or ""
-    causes = [invalid_value(f"{path}.name", name, problem) for problem in subdomain_problems(name)]
-    if not key:
-        return [*causes, required(f"{path}.key")]
-    return causes + [invalid_value(f"{path}.key", key, problem) for problem in config_key_problems(key)]
-
-
-def _validate_field_ref(reference: Obj, path: str) -> list[Cause]:
-    field = reference.get("fieldPath") or ""
-    if not field:
-        return [required(f"{path}.fieldPath")]
-    name, bracket, rest = field.partition("['")
-    if bracket and rest.endswith("']"):
-        if name not in _FIELD_MAPS:
-            return [invalid_value(path, name, "does not support subscript")]
-        key = rest.removesuffix("']")
-        checked = key.lower() if name == "metadata.annotations" else key
-        return [invalid_value(path, checked, problem) for problem in label_key_problems(checked)]
-    if field in _FIELD_MAPS:
-        return [not_supported(f"{path}.fieldPath", field, _FIELD_PATHS)]
-    if field not in _FIELD_PATHS:
-        why = f"error converting fieldPath: field label not supported: {field}"
-        return [invalid_value(f"{path}.fieldPath", field, why)]
-    return []
-
-
-def _validate_resource_ref(reference: Obj, path: str) -> list[Cause]:
-    resource = reference.get("resource") or ""
-    if not resource:
-        return [required(f"{path}.resource")]
-    if resource in _RESOURCE_FIELDS or resource.startswith(_HUGE_FIELDS):
-        return []
-    return [not_supported(f"{path}.resource", resource, _RESOURCE_FIELDS)]
-
-
-def _validate_env_from(sources: list[Obj], path: str) -> list[Cause]:
-    causes: list[Cause] = []
-    for index, source in enumerate(sources):
-        where, prefix = f"{path}[{index}]", source.get("prefix") or ""
-        if prefix:
-            causes += [invalid_value(f"{where}.prefix", prefix, problem) for problem in env_name_problems(prefix)]
-        kinds = [kind for kind in ("configMapRef", "secretRef") if source.get(kind) is not None]
-        for kind in kinds:
-            name = source[kind].get("name") or ""
-            causes += [] if name else [required(f"{where}.{kind}.name")]
-            problems = subdomain_problems(name) if name else []
-            causes += [invalid_value(f"{where}.{kind}.name", name, problem) for problem in problems]
-        if not kinds:
-            causes.append(invalid_value(path, "", "must specify one of: `configMapRef` or `secretRef`"))
-        elif len(kinds) > 1:
-            causes.append(invalid_value(path, "", "may not have more than one field specified at a time"))
-    return causes
-
-
-def _validate_mounts(mounts: list[Obj], volumes: set[str], path: str) -> list[Cause]:
+def _validate_mounts(container: Obj, volumes: dict[str, Obj], path: str) -> list[Cause]:
     causes: list[Cause] = []
     targets: set[str] = set()
-    for index, mount in enumerate(mounts):
+    devices = container.get("volumeDevices") or []
+    for index, mount in enumerate(container.get("volumeMounts") or []):
         where, name, target = f"{path}[{index}]", mount.get("name") or "", mount.get("mountPath") or ""
-        if not name:
-            causes.append(required(f"{where}.name"))
-        if name not in volumes:
-            causes.append(missing_reference(f"{where}.name", name))
-        if not target:
-            causes.append(required(f"{where}.mountPath"))
+        causes += [] if name else [required(f"{where}.name")]
+        causes += [] if name in volumes else [missing_reference(f"{where}.name", name)]
+        causes += [] if target else [required(f"{where}.mountPath")]
         if target in targets:
             causes.append(invalid_value(f"{where}.mountPath", target, "must be unique"))
         targets.add(target)
-        sub_path = mount.get("subPath") or ""
-        if sub_path.startswith("/"):
-            causes.append(invalid_value(f"{path}.subPath", sub_path, "must be a relative path"))
-        if ".." in sub_path.split("/"):
-            causes.append(invalid_value(f"{path}.subPath", sub_path, "must not contain '..'"))
+        if any(device.get("name") == name for device in devices):
+            causes.append(invalid_value(f"{where}.name", name, "must not already exist in volumeDevices"))
+        if any(device.get("devicePath") == target for device in devices):
+            why = "must not already exist as a path in volumeDevices"
+            causes.append(invalid_value(f"{where}.mountPath", target, why))
+        causes += _validate_sub_paths(mount, path, where) + _validate_propagation(mount, container, path)
     return causes
 
 
-def _validate_resources(resources: Obj, path: str) -> list[Cause]:
-    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+def _validate_sub_paths(mount: Obj, path: str, where: str) -> list[Cause]:
+    """Upstream names the list, not the mount."""
+    below, expression = mount.get("subPath") or "", mount.get("subPathExpr") or ""
+    causes = descending_path(below, f"{path}.subPath") if below else []
+    if expression and below:
+        why = "subPathExpr and subPath are mutually exclusive"
+        causes.append(invalid_value(f"{where}.subPathExpr", expression, why))
+    return causes + (descending_path(expression, f"{path}.subPathExpr") if expression else [])
+
+
+def _validate_propagation(mount: Obj, container: Obj, path: str) -> list[Cause]:
     causes: list[Cause] = []
-    for kind, amounts in (("limits", limits), ("requests", requests)):
-        for name, amount in sorted(amounts.items()):
-            causes += _validate_resource_name(name, f"{path}.{kind}[{name}]")
-            if quantity.value(amount) < 0:
-                causes.append(invalid_value(f"{path}.{kind}[{name}]", amount, _NOT_NEGATIVE))
-            if "/" in name and quantity.value(amount) % 1:
-                causes.append(invalid_value(f"{path}.{kind}[{name}]", amount, "must be an integer"))
-    for name, amount in sorted(requests.items()):
-        if "/" in name or name.startswith("hugepages-"):
-            causes += _validate_not_overcommitted(name, amount, limits, path)
-        elif name in limits and quantity.value(amount) > quantity.value(limits[name]):
-            why = f"must be less than or equal to {name} limit of {limits[name]}"
-            causes.append(invalid_value(f"{path}.requests", amount, why))
+    propagation, recursion = mount.get("mountPropagation"), mount.get("recursiveReadOnly")
+    where = f"{path}.mountPropagation"
+    if propagation is not None and propagation not in _PROPAGATIONS:
+        causes.append(not_supported(where, propagation, _PROPAGATIONS))
+    if propagation == "Bidirectional" and not (container.get("securityContext") or {}).get("privileged"):
+        why = "Bidirectional mount propagation is available only to privileged containers"
+        causes.append(forbidden_field(where, why))
+    where = f"{path}.recursiveReadOnly"
+    if recursion in ("Enabled", "IfPossible"):
+        if not mount.get("readOnly"):
+            causes.append(forbidden_field(where, "may only be specified when readOnly is true"))
+        if propagation not in (None, "None"):
+            why = "may only be specified when mountPropagation is None or not specified"
+            causes.append(forbidden_field(where, why))
+    elif recursion is not None and recursion not in _RECURSIONS:
+        causes.append(not_supported(where, recursion, _RECURSIONS))
     return causes
 
 
-def _validate_not_overcommitted(name: str, amount: str, limits: Obj, path: str) -> list[Cause]:
-    """Devices are counted: no more of them can be promised than there are."""
-    if name not in limits:
-        return [required(f"{path}.limits", "Limit must be set for non overcommitable resources")]
-    if quantity.value(amount) == quantity.value(limits[name]):
-        return []
-    return [invalid_value(f"{path}.requests", amount, f"must be equal to {name} limit of {limits[name]}")]
-
-
-def _validate_resource_name(name: str, path: str) -> list[Cause]:
-    problems = label_key_problems(name)
-    if problems:
-        return [invalid_value(path, name, problem) for problem in problems]
-    if "/" in name or name in _STANDARD_RESOURCES or name.startswith("hugepages-"):
-        return []
-    why = "must be a standard resource type or fully qualified"
-    return [invalid_value(path, name, why), invalid_value(path, name, "must be a standard resource for containers")]
-
-
-def _validate_probe(probe: Obj, kind: str, path: str) -> list[Cause]:
-    causes = _validate_handler(probe, _HANDLERS, path)
-    for field in ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"):
-        if probe.get(field, 0) < 0:
-            causes.append(invalid_value(f"{path}.{field}", probe[field], _NOT_NEGATIVE))
-    grace = probe.get("terminationGracePeriodSeconds")
-    if grace is not None and grace <= 0:
-        causes.append(invalid_value(f"{path}.terminationGracePeriodSeconds", grace, "must be greater than 0"))
-    if grace is not None and kind == "readinessProbe":
-        why = "must not be set for readinessProbes"
-        causes.append(invalid_value(f"{path}.terminationGracePeriodSeconds", grace, why))
-    if kind != "readinessProbe" and probe["successThreshold"] != 1:
-        causes.append(invalid_value(f"{path}.successThreshold", probe["successThreshold"], "must be 1"))
-    return causes
-
-
-def _validate_handler(handler: Obj, kinds: tuple[str, ...], path: str) -> list[Cause]:
+def _validate_devices(container: Obj, volumes: dict[str, Obj], path: str) -> list[Cause]:
     causes: list[Cause] = []
-    given = [kind for kind in kinds if handler.get(kind) is not None]
-    if not given:
-        return [required(path, "must specify a handler type")]
-    for number, kind in enumerate(given):
-        where = f"{path}.{kind}"
-        if number:
-            causes.append(forbidden_field(where, "may not specify more than 1 handler type"))
+    names: set[str] = set()
+    targets: set[str] = set()
+    mounts = container.get("volumeMounts") or []
+    for index, device in enumerate(container.get("volumeDevices") or []):
+        where, name, target = f"{path}[{index}]", device.get("name") or "", device.get("devicePath") or ""
+        causes += [] if name else [required(f"{where}.name")]
+        if name in names:
+            causes.append(invalid_value(f"{where}.name", name, "must be unique"))
+        volume = volumes.get(name)
+        if volume is None:
+            causes.append(missing_reference(f"{where}.name", name))
+        elif volume.get("persistentVolumeClaim") is None and volume.get("ephemeral") is None:
+            why = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode"
+            causes.append(invalid_value(f"{where}.name", name, why))
+        causes += [] if target else [required(f"{where}.devicePath")]
+        if target in targets:
+            causes.append(invalid_value(f"{where}.devicePath", target, "must be unique"))
+        if no_backsteps(target, where):
+            causes.append(invalid_value(f"{where}.devicePath", target, "can not contain backsteps ('..')"))
         else:
-            causes += _validate_action(kind, handler[kind], where)
+            targets.add(target)
+        if any(mount.get("name") == name for mount in mounts):
+            causes.append(invalid_value(f"{where}.name", name, "must not already exist in volumeMounts"))
+        if any(mount.get("mountPath") == target for mount in mounts):
+            why = "must not already exist as a path in volumeMounts"
+            causes.append(invalid_value(f"{where}.devicePath", target, why))
+        names.add(name)
     return causes
 
 
-def _validate_action(kind: str, action: Any, path: str) -> list[Cause]:
-    if kind == "exec":
-        return [] if action.get("command") else [required(f"{path}.command")]
-    if kind == "grpc":
-        number = action.get("port", 0)
-        return [invalid_value(f"{path}.port", number, problem) for problem in port_number_problems(number)]
-    if kind == "sleep":
-        return []
+def _validate_resizes(policies: list[Obj], restart_policy: str, path: str) -> list[Cause]:
     causes: list[Cause] = []
-    if kind == "httpGet":
-        if not action.get("path"):
-            causes.append(required(f"{path}.path"))
-        causes += validate_port_or_name(action.get("port", 0), f"{path}.port")
-        if action.get("scheme") not in ("HTTP", "HTTPS"):
-            causes.append(not_supported(f"{path}.scheme", action.get("scheme"), ["HTTP", "HTTPS"]))
-        return causes
-    return validate_port_or_name(action.get("port", 0), f"{path}.port")
+    seen: set[str] = set()
+    for index, policy in enumerate(policies):
+        name, restart = policy.get("resourceName") or "", policy.get("restartPolicy") or ""
+        causes += [duplicate(f"{path}[{index}]", name)] if name in seen else []
+        seen.add(name)
+        for value, values in ((name, _RESIZED), (restart, _RESIZE_POLICIES)):
+            if not value:
+                causes.append(required(path))
+            elif value not in values:
+                causes.append(not_supported(path, value, values))
+        if restart_policy == "Never" and restart != "NotRequired":
+            why = "must be 'NotRequired' when pod `restartPolicy` is 'Never'"
+            causes.append(invalid_value(path, restart, why))
+    return causes
+
+
+def _validate_restarts(container: Obj, path: str) -> list[Cause]:
+    """A container's own policy. Models validateContainerRestartPolicy."""
+    policy, rules = container.get("restartPolicy"), container.get("restartPolicyRules") or []
+    causes: list[Cause] = []
+    if policy is None and rules:
+        causes.append(required(f"{path}.restartPolicy", "must specify restartPolicy when restart rules are used"))
+    elif policy is not None and policy not in _RESTART_POLICIES:
+        causes.append(not_supported(f"{path}.restartPolicy", policy, _RESTART_POLICIES))
+    if len(rules) > _MOST_RULES:
+        causes.append(too_many(f"{path}.restartPolicyRules", len(rules), _MOST_RULES))
+    for index, rule in enumerate(rules):
+        where, action, codes = f"{path}.restartPolicyRules[{index}]", rule.get("action") or "", rule.get("exitCodes")
+        if action not in _RULE_ACTIONS:
+            causes.append(not_supported(f"{where}.action", action, _RULE_ACTIONS))
+        if codes is None:
+            causes.append(required(f"{where}.exitCodes", "must be specified"))
+            continue
+        operator, values = codes.get("operator") or "", codes.get("values") or []
+        if operator not in _RULE_OPERATORS:
+            causes.append(not_supported(f"{where}.exitCodes.operator", operator, _RULE_OPERATORS))
+        if len(values) > _MOST_EXIT_CODES:
+            causes.append(too_many(f"{where}.exitCodes.values", len(values), _MOST_EXIT_CODES))
+    return causes

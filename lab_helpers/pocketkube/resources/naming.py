@@ -15,11 +15,14 @@ SAFE_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_UNDERSCORED_LABEL = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+_UNDERSCORED = rf"{_UNDERSCORED_LABEL}(\.{_UNDERSCORED_LABEL})*"
 _LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = f"({_QUALIFIED})?"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
 _PORT_NAME = "[-a-z0-9]+"
+_HEADER_NAME = "[-A-Za-z0-9]+"
 _RELAXED_ENV = r"[\x20-\x3C\x3E-\x7E]+"
 
 
@@ -42,6 +45,12 @@ _SUBDOMAIN_PROBLEM = _regex_problem(
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "
     "and must start and end with an alphanumeric character",
     _SUBDOMAIN,
+    "example.com",
+)
+_UNDERSCORED_PROBLEM = _regex_problem(
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', "
+    "and must start and end with an alphanumeric character",
+    _UNDERSCORED,
     "example.com",
 )
 _LABEL_1035_PROBLEM = _regex_problem(
@@ -178,6 +187,19 @@ def env_name_problems(text: str) -> list[str]:
     if not re.fullmatch(_RELAXED_ENV, text):
         return ["a valid environment variable name must consist only of printable ASCII characters other than '='"]
     return []
+
+
+def header_name_problems(text: str) -> list[str]:
+    """Problems of the name of an HTTP header."""
+    if re.fullmatch(_HEADER_NAME, text):
+        return []
+    start = "a valid HTTP header must consist of alphanumeric characters or '-'"
+    return [_regex_problem(start, _HEADER_NAME, "X-Header-Name")]
+
+
+def underscored_subdomain_problems(text: str) -> list[str]:
+    """Problems of a subdomain that may have underscores in it: a DNS search path."""
+    return _format_problems(text, 253, _UNDERSCORED, _UNDERSCORED_PROBLEM)
 
 
 def config_key_problems(text: str) -> list[str]:

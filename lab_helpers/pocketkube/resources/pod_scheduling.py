@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ..api.status import Cause, duplicate, forbidden_field, invalid_value, not_supported, required
 from ..objects import Obj
+from .causes import POSITIVE, invalid_each
 from .label_selector import validate_label_selector
 from .naming import label_key_problems, label_problems, label_value_problems, subdomain_problems
 
@@ -108,6 +109,31 @@ def _validate_field_requirement(requirement: Obj, path: str) -> list[Cause]:
     return causes
 
 
+def _validate_label_keys(term: Obj, path: str) -> list[Cause]:
+    """Keys whose values a new Pod takes from its own labels. Models ValidateMatchLabelKeysAndMismatchLabelKeys."""
+    selector = term.get("labelSelector")
+    same, other = term.get("matchLabelKeys") or [], term.get("mismatchLabelKeys") or []
+    causes: list[Cause] = []
+    for field, keys in (("matchLabelKeys", same), ("mismatchLabelKeys", other)):
+        if keys and selector is None:
+            causes.append(forbidden_field(f"{path}.{field}", "must not be specified when labelSelector is not set"))
+            continue
+        for index, key in enumerate(keys):
+            causes += invalid_each(f"{path}.{field}[{index}]", key, label_key_problems(key))
+    seen = {*((selector or {}).get("matchLabels") or {})}
+    for expression in (selector or {}).get("matchExpressions") or []:
+        key = expression.get("key") or ""
+        if key in same and key in seen:
+            where = f"{path}[{len(same) - 1 - same[::-1].index(key)}]"
+            causes.append(invalid_value(where, key, "exists in both matchLabelKeys and labelSelector"))
+        seen.add(key)
+    for index, key in enumerate(same):
+        if key in other:
+            why = "exists in both matchLabelKeys and mismatchLabelKeys"
+            causes.append(invalid_value(f"{path}.matchLabelKeys[{index}]", key, why))
+    return causes
+
+
 def _validate_pod_term(term: Obj, path: str) -> list[Cause]:
     causes: list[Cause] = []
     for field in ("labelSelector", "namespaceSelector"):
@@ -115,6 +141,7 @@ def _validate_pod_term(term: Obj, path: str) -> list[Cause]:
             causes += validate_label_selector(term[field], f"{path}.{field}")
     for name in term.get("namespaces") or []:
         causes += [invalid_value(f"{path}.namespace", name, problem) for problem in label_problems(name)]
+    causes += _validate_label_keys(term, path)
     key = term.get("topologyKey") or ""
     if not key:
         causes.append(required(f"{path}.topologyKey", "can not be empty"))
@@ -126,11 +153,12 @@ def validate_spread(constraints: list[Obj], path: str) -> list[Cause]:
     causes: list[Cause] = []
     for index, constraint in enumerate(constraints):
         where = f"{path}[{index}]"
-        causes += _validate_constraint(constraint, where)
         kind = _spread_kind(constraint)
+        causes += _validate_constraint(constraint, where)
         if any(_spread_kind(other) == kind for other in constraints[index + 1 :]):
             shown = "{" + ", ".join(kind) + "}"
             causes.append(duplicate(f"{where}.{{topologyKey, whenUnsatisfiable}}", shown))
+        causes += _validate_domains(constraint, where) + _validate_label_keys(constraint, where)
         if constraint.get("labelSelector") is not None:
             causes += validate_label_selector(constraint["labelSelector"], f"{where}.labelSelector")
     return causes
@@ -144,14 +172,19 @@ def _validate_constraint(constraint: Obj, path: str) -> list[Cause]:
     causes: list[Cause] = []
     skew, (key, action) = constraint.get("maxSkew") or 0, _spread_kind(constraint)
     if skew <= 0:
-        causes.append(invalid_value(f"{path}.maxSkew", skew, "must be greater than zero"))
+        causes.append(invalid_value(f"{path}.maxSkew", skew, POSITIVE))
     if not key:
         causes.append(required(f"{path}.topologyKey", "can not be empty"))
     if action not in _ACTIONS:
         causes.append(not_supported(f"{path}.whenUnsatisfiable", action, _ACTIONS))
-    domains = constraint.get("minDomains")
+    return causes
+
+
+def _validate_domains(constraint: Obj, path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    domains, (_, action) = constraint.get("minDomains"), _spread_kind(constraint)
     if domains is not None and domains <= 0:
-        causes.append(invalid_value(f"{path}.minDomains", domains, "must be greater than zero"))
+        causes.append(invalid_value(f"{path}.minDomains", domains, POSITIVE))
     if domains is not None and action != "DoNotSchedule":
         why = f"can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}"
         causes.append(invalid_value(f"{path}.minDomains", domains, why))
