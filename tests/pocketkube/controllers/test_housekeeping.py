@@ -33,12 +33,14 @@ def test_a_new_namespace_is_furnished_and_a_deleted_one_emptied(tmp_path: Path) 
         cluster.kubelet.holds_end = lambda each: held[0]
         await cluster.client.delete("namespaces", "x")
 
-        async def remaining() -> Obj | None:
+        async def told() -> Obj | None:
             found = await cluster.get("namespaces", "x", None)
-            return condition_of(found or {}, "NamespaceContentRemaining")
+            return condition_of(found or {}, "NamespaceDeletionContentFailure")
 
-        condition = await cluster.until(remaining)
-        assert "pods has 3 resource instances" in condition["message"]
+        assert (await cluster.until(told))["reason"] == "ContentDeleted"
+        pods = await cluster.list("pods", "x")
+        assert all(is_deleting(each) for each in pods)
+        assert await cluster.get("deployments.apps", "web", "x"), "Pods go first"
         held[0] = False
         cluster.kubelet.look_again()
 
@@ -47,6 +49,45 @@ def test_a_new_namespace_is_furnished_and_a_deleted_one_emptied(tmp_path: Path) 
 
         await cluster.until(gone)
         assert await cluster.list("pods", "x") == []
+
+    play(tmp_path, scenario)
+
+
+def test_a_namespace_tells_what_it_waits_for(tmp_path: Path) -> None:
+    async def scenario(cluster: Cluster) -> None:
+        await cluster.client.create("namespaces", {"metadata": {"name": "x"}})
+        for name, finalizers in (("a", ["e.com/one", "e.com/two"]), ("b", ["e.com/one"])):
+            made = {"metadata": {"name": name, "namespace": "x", "finalizers": finalizers}}
+            await cluster.client.create("configmaps", made)
+        await cluster.client.delete("namespaces", "x")
+
+        async def told() -> dict[str, tuple[str, str]]:
+            found = await cluster.get("namespaces", "x", None) or {}
+            conditions = (found.get("status") or {}).get("conditions") or []
+            return {each["type"]: (each["status"], each["message"]) for each in conditions}
+
+        assert await cluster.until(told) == {
+            "NamespaceDeletionDiscoveryFailure": ("False", "All resources successfully discovered"),
+            "NamespaceDeletionGroupVersionParsingFailure": ("False", "All legacy kube types successfully parsed"),
+            "NamespaceDeletionContentFailure": (
+                "False", "All content successfully deleted, may be waiting on finalization",
+            ),
+            "NamespaceContentRemaining": (
+                "True", "Some resources are remaining: configmaps. has 2 resource instances",
+            ),
+            "NamespaceFinalizersRemaining": (
+                "True",
+                "Some content in the namespace has finalizers remaining: "
+                "e.com/one in 2 resource instances, e.com/two in 1 resource instances",
+            ),
+        }  # fmt: skip
+        for name in ("a", "b"):
+            await cluster.client.patch("configmaps", name, {"metadata": {"finalizers": None}}, "x")
+
+        async def gone() -> bool:
+            return await cluster.get("namespaces", "x", None) is None
+
+        await cluster.until(gone)
 
     play(tmp_path, scenario)
 
