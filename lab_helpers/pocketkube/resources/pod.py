@@ -21,6 +21,7 @@ from .pod_update import validate_pod_update
 from .pod_validation import validate_new_pod, validate_pod
 from .pod_warnings import host_name_warnings, pod_warnings
 from .priority_class import SYSTEM_CLASSES
+from .scheduling_gates import gated_condition
 from .strategy import Strategy
 from .taints import NOT_READY, UNREACHABLE
 
@@ -59,6 +60,8 @@ class PodStrategy(Strategy):
     def prepare_for_create(self, obj: Obj) -> None:
         """A new Pod is Pending."""
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
+        if obj["spec"].get("schedulingGates"):
+            obj["status"]["conditions"] = [gated_condition(obj)]
 
     def prepare_for_status_update(self, new: Obj, old: Obj) -> None:
         """The kubelet writes the status, but not the class that follows from the spec."""

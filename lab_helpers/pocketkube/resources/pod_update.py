@@ -8,6 +8,7 @@ import json
 from ..api.status import Cause, forbidden_field, invalid_value
 from ..objects import Obj, copy
 from .pod_validation import validate_pod
+from .scheduling_gates import narrow_gated, validate_gates_update
 
 _IMMUTABLE = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
@@ -26,7 +27,9 @@ def validate_pod_update(new: Obj, old: Obj) -> list[Cause]:
     if any(cause.message.endswith("add or remove containers") for cause in causes):
         return causes
     causes += _validate_deadline(spec, before) + _validate_tolerations(spec, before)
+    causes += validate_gates_update(spec, before)
     wanted = _comparable(spec, before)
+    causes += narrow_gated(wanted, before)
     if wanted != before:
         causes.append(forbidden_field("spec", f"{_IMMUTABLE}\n{_difference(before, wanted)}"))
     return causes

@@ -6,8 +6,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from harness import Cluster, deployment, play, pod
 
+from lab_helpers.pocketkube.api.status import StatusError
 from lab_helpers.pocketkube.objects import Obj, condition_of, name_of
 
 ONE_NODE = "0/1 nodes are available: {}. no new claims to deallocate, preemption: 0/1 nodes are available: 1 {}."
@@ -137,5 +139,32 @@ def test_a_pod_with_a_node_name_or_another_scheduler_is_left_alone(tmp_path: Pat
         assert await node_of(cluster, "foreign") == ""
         assert await cluster.messages("preset", "Scheduled") == []
         assert [name_of(each) for each in await cluster.list("pods")] == ["foreign", "preset"]
+
+    play(tmp_path, scenario)
+
+
+def test_a_pod_behind_gates_waits_for_the_last_of_them(tmp_path: Path) -> None:
+    async def scenario(cluster: Cluster) -> None:
+        held = asking("held")
+        held["spec"]["schedulingGates"] = [{"name": "a.io/one"}, {"name": "a.io/two"}]
+        made = await cluster.client.create("pods", held)
+        (condition,) = made["status"]["conditions"]
+        assert (condition["status"], condition["reason"]) == ("False", "SchedulingGated")
+        await cluster.client.create("pods", asking("free"))
+        await cluster.until(lambda: node_of(cluster, "free"))
+
+        async def patch(spec: dict[str, Any]) -> Obj:
+            return await cluster.client.patch("pods", "held", {"spec": spec}, "default")
+
+        with pytest.raises(StatusError, match="only deletion is allowed, but found new scheduling gate 'a.io/three'"):
+            await patch({"schedulingGates": [*held["spec"]["schedulingGates"], {"name": "a.io/three"}]})
+        await patch({"schedulingGates": [{"name": "a.io/two"}], "nodeSelector": {"kubernetes.io/os": "linux"}})
+        with pytest.raises(StatusError, match="only additions to spec.nodeSelector are allowed"):
+            await patch({"nodeSelector": {"kubernetes.io/os": "plan9"}})
+        assert not await node_of(cluster, "held")
+        await patch({"schedulingGates": None})
+        await cluster.until(lambda: node_of(cluster, "held"))
+        with pytest.raises(StatusError, match="pod updates may not change fields other than"):
+            await patch({"nodeSelector": {"more": "true"}})
 
     play(tmp_path, scenario)
