@@ -27,13 +27,22 @@ class Claims:
     """The claims of one owner (a ReplicaSet on Pods, a Deployment on ReplicaSets)."""
 
     def __init__(
-        self, client: Client, owner: Obj, owner_resource: str, selector: LabelSelector, claimed_resource: str
+        self,
+        client: Client,
+        owner: Obj,
+        owner_resource: str,
+        selector: LabelSelector,
+        claimed_resource: str,
+        *,
+        finalizer: str = "",
     ) -> None:
+        """`finalizer`: one that every claimed object carries as long as it is claimed."""
         self._client = client
         self._owner = owner
         self._owner_resource = owner_resource
         self._selector = selector
         self._claimed_resource = claimed_resource
+        self._finalizer = finalizer
         self._may_adopt: bool | None = None
 
     async def claim(self, candidates: Iterable[Obj]) -> list[Obj]:
@@ -56,12 +65,17 @@ class Claims:
     async def _adopt(self, obj: Obj) -> bool:
         if not await self._owner_still_there():
             return False
-        patch = {"metadata": {"ownerReferences": [new_controller_ref(self._owner)], "uid": uid_of(obj)}}
-        return await self._patch(obj, patch)
+        metadata = {"ownerReferences": [new_controller_ref(self._owner)], "uid": uid_of(obj)}
+        if self._finalizer:
+            metadata["finalizers"] = [self._finalizer]
+        return await self._patch(obj, {"metadata": metadata})
 
     async def _release(self, obj: Obj) -> None:
         gone = {"$patch": "delete", "uid": uid_of(self._owner)}
-        await self._patch(obj, {"metadata": {"ownerReferences": [gone], "uid": uid_of(obj)}})
+        metadata = {"ownerReferences": [gone], "uid": uid_of(obj)}
+        if self._finalizer:
+            metadata["$deleteFromPrimitiveList/finalizers"] = [self._finalizer]
+        await self._patch(obj, {"metadata": metadata})
 
     async def _patch(self, obj: Obj, patch: Obj) -> bool:
         try:

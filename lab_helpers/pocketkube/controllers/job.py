@@ -1,154 +1,204 @@
 """The Job controller: Pods until enough of them have succeeded, or too many have failed.
 
-    too few succeeded   as many Pods at a time as `parallelism` says; after a failure, later and later
-    enough              Complete
-    too many failures   Failed, and what still runs is ended
+    decide   is the Job over: failed by a limit or a policy, or has it reached what it is for
+    manage   as many Pods at a time as `parallelism` says; after a failure, later and later
+    count    note how Pods have ended, let them go, then count them for good
 
-Finished Pods stay until the Job goes, so they can be counted again at any time.
-Models pkg/controller/job/job_controller.go (v1.36) for Jobs whose Pods are all alike.
+What the Pods and the status say together is worked out in `job_tally`.
+Models pkg/controller/job/job_controller.go (v1.36), without gangs of Pods.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..api.selectors import compile_label_selector
 from ..api.status import ignoring_not_found
-from ..client import Client, EventType
+from ..client import STRATEGIC_MERGE_PATCH, Client, EventType
 from ..clock import Clock, parse_rfc3339
 from ..informer import Controller, SharedInformers
 from ..objects import (
     Obj,
+    condition_of,
     controller_ref_of,
     copy,
     is_condition_true,
     is_deleting,
+    key_of,
     name_of,
     namespace_of,
+    split_key,
     uid_of,
 )
 from .adoption import Claims
 from .events import EventRecorder
+from .job_indexes import fails_by_index, indexed_template, is_indexed
+from .job_policies import judge, success_rule
+from .job_tally import TRACKED, Tally, has_failed, is_terminating, is_tracked
+from .owner import OwnerController
 from .pods import PodControl, is_active, is_ready, phase_of
 
 _RESOURCE = "jobs.batch"
-_FIRST_BACKOFF = 10.0
-_LONGEST_BACKOFF = 600.0
+_LONGEST_PREFIX = 58
 
 
 class _End(NamedTuple):
     """Why a Job is over."""
 
-    condition: str
+    failed: bool
     reason: str
     message: str
 
+    @property
+    def foretold(self) -> str:
+        """The condition that says so while Pods are still ending."""
+        return "FailureTarget" if self.failed else "SuccessCriteriaMet"
 
-_COMPLETE = _End("Complete", "CompletionsReached", "Reached expected number of succeeded pods")
-_FAILED = _End("Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit")
-_LATE = _End("Failed", "DeadlineExceeded", "Job was active longer than specified deadline")
+    @property
+    def final(self) -> str:
+        """The condition that says so once nothing is left to do."""
+        return "Failed" if self.failed else "Complete"
 
 
-class JobController(Controller):
+_COMPLETE = _End(False, "CompletionsReached", "Reached expected number of succeeded pods")
+_FAILED = _End(True, "BackoffLimitExceeded", "Job has reached the specified backoff limit")
+_LATE = _End(True, "DeadlineExceeded", "Job was active longer than specified deadline")
+_TOO_MANY_INDEXES = "Job has exceeded the specified maximal number of failed indexes"
+
+
+class JobController(OwnerController):
     """Runs Jobs. A key is a Job's."""
 
     name = "job"
+    resource = _RESOURCE
+    kind = "Job"
 
     def __init__(self, client: Client, informers: SharedInformers, recorder: EventRecorder, clock: Clock) -> None:
-        super().__init__(clock)
-        self._client = client
-        self._recorder = recorder
+        super().__init__(client, informers, recorder, clock)
         self._pod_control = PodControl(client, recorder)
-        self._jobs = informers.get(_RESOURCE)
-        self._pods = informers.get("pods")
-        self._jobs.add_handler(lambda event, new, old: self.enqueue(new or old or {}))
-        self._pods.add_handler(self._on_pod)
 
     async def reconcile(self, key: str) -> None:
-        """Counts, decides, acts, and writes down what is."""
-        job = self._jobs.get(key)
-        if job is None or is_deleting(job):
+        """Decides, acts, and writes down what is."""
+        job = self._owners.get(key)
+        if job is None or job["spec"].get("managedBy") not in (None, "kubernetes.io/job-controller"):
             return
-        if _is_over(job):
+        if is_over(job):
             await self._forget_in_time(key, job)
             return
-        pods = await self._own_pods(job)
-        started = (job.get("status") or {}).get("startTime")
-        suspended = bool(job["spec"].get("suspend"))
-        if not started and not suspended:
-            started = self.clock.rfc3339()
-        end = None if suspended else self._end(job, pods, started)
-        if end is not None or suspended:
-            for pod in pods:
-                if is_active(pod):
-                    with ignoring_not_found():
-                        await self._pod_control.delete(pod, job)
-        else:
-            await self._start(key, job, pods)
-        pods = await self._own_pods(job)
-        await self._write_status(job, pods, None if suspended else started, end)
+        job = copy(job)
+        job.setdefault("status", {})
+        tally = Tally(job, await self._own_pods(job))
+        if not job["spec"].get("suspend"):
+            job["status"].setdefault("startTime", self.clock.rfc3339())
+        end = self._end(key, job, tally)
+        if end is not None:
+            for pod in tally.active:
+                await self._delete(job, pod)
+        elif not is_deleting(job):
+            await self._manage(key, job, tally)
+            self._note_suspension(job)
+        await self._count(job, tally, end)
 
     async def _own_pods(self, job: Obj) -> list[Obj]:
-        selector = compile_label_selector(job["spec"].get("selector"))
+        selector = self.selector_of(job)
         if not selector.requirements:
             return []
-        claims = Claims(self._client, job, _RESOURCE, selector, "pods")
-        return await claims.claim(self._pods.list(namespace_of(job)))
+        claims = Claims(self._client, job, _RESOURCE, selector, "pods", finalizer=TRACKED)
+        return await claims.claim(self._owned.list(namespace_of(job)))
 
     # --- deciding ---
 
-    def _end(self, job: Obj, pods: list[Obj], started: str | None) -> _End | None:
+    def _end(self, key: str, job: Obj, tally: Tally) -> _End | None:
+        """Failure is looked for first, except where success has been promised."""
+        for failed, kind in ((False, "SuccessCriteriaMet"), (True, "FailureTarget")):
+            if is_condition_true(job, kind):
+                known = condition_of(job, kind) or {}
+                return _End(failed, known.get("reason", ""), known.get("message", ""))
+        failure = self._failure(key, job, tally)
+        if failure is not None:
+            return failure
+        matched = success_rule(job, tally.completed) if is_indexed(job) else ""
+        if matched:
+            return _End(False, "SuccessPolicy", matched)
+        if tally.active:
+            return None
+        wanted = job["spec"].get("completions")
+        reached = tally.succeeded > 0 if wanted is None else tally.succeeded >= wanted
+        return _COMPLETE if reached else None
+
+    def _failure(self, key: str, job: Obj, tally: Tally) -> _End | None:
         spec = job["spec"]
-        succeeded, active = _count(pods, "Succeeded"), [pod for pod in pods if is_active(pod)]
-        limit = int(spec.get("backoffLimit", 6))
-        restarts = sum(_restarts(pod) for pod in active) if _restarts_in_place(job) else 0
-        if _count(pods, "Failed") > limit or (restarts and restarts >= limit):
+        for pod in tally.pods:
+            if spec.get("podFailurePolicy") and has_failed(job, pod):
+                verdict = judge(job, pod)
+                if verdict.action == "FailJob":
+                    return _End(True, "PodFailurePolicy", verdict.message)
+        limit = int(spec["backoffLimit"])
+        restarts = sum(_restarts(pod) for pod in tally.active) if _restarts_in_place(job) else 0
+        if tally.failed > limit or (restarts and restarts >= limit):
             return _FAILED
         deadline = spec.get("activeDeadlineSeconds")
-        if deadline is not None and started and self.clock.now() - parse_rfc3339(started) >= deadline:
-            return _LATE
-        wanted = spec.get("completions")
-        if wanted is None:
-            # A work queue: the first that succeeds says that there is no more to do.
-            return _COMPLETE if succeeded and not active else None
-        return _COMPLETE if succeeded >= wanted else None
+        if deadline is not None and not spec.get("suspend"):
+            left = parse_rfc3339(job["status"]["startTime"]) + deadline - self.clock.now()
+            if left <= 0:
+                return _LATE
+            self.queue.add_after(key, left)
+        if fails_by_index(job) and tally.failed_indexes:
+            most = spec.get("maxFailedIndexes")
+            if most is not None and len(tally.failed_indexes) > most:
+                return _End(True, "MaxFailedIndexesExceeded", _TOO_MANY_INDEXES)
+            if len(tally.failed_indexes | tally.completed) >= spec["completions"]:
+                return _End(True, "FailedIndexes", "Job has failed indexes")
+        return None
 
     # --- acting ---
 
-    async def _start(self, key: str, job: Obj, pods: list[Obj]) -> None:
-        spec = job["spec"]
-        deadline = spec.get("activeDeadlineSeconds")
-        if deadline is not None:
-            self.queue.add_after(key, float(deadline))
-        succeeded, parallel = _count(pods, "Succeeded"), int(spec.get("parallelism", 1))
-        active = [pod for pod in pods if is_active(pod)]
-        wanted = spec.get("completions")
-        aim = min(parallel, wanted - succeeded) if wanted is not None else len(active) if succeeded else parallel
-        for pod in active[aim:]:
-            with ignoring_not_found():
-                await self._pod_control.delete(pod, job)
-        if aim <= len(active):
+    async def _manage(self, key: str, job: Obj, tally: Tally) -> None:
+        surplus = tally.active if job["spec"].get("suspend") else tally.surplus()
+        for pod in surplus:
+            # Taken back, not failed: it is let go before it ends, so that it is never counted.
+            await self._let_go(pod)
+            await self._delete(job, pod)
+        if surplus or job["spec"].get("suspend") or not tally.missing():
             return
-        pause = self._backoff(pods)
+        pause = 0.0 if fails_by_index(job) else tally.pause(self.clock.now())
         if pause > 0:
             self.queue.add_after(key, pause)
-            return
-        for _ in range(aim - len(active)):
-            await self._pods.has_seen(await self._pod_control.create(spec["template"], job))
+        elif is_indexed(job):
+            await self._create_indexed(key, job, tally)
+        else:
+            for _ in range(tally.missing()):
+                await self._create(job, _tracked(job["spec"]["template"]))
 
-    def _backoff(self, pods: list[Obj]) -> float:
-        """Seconds until the next Pod: none at first, then twice as many after each failure."""
-        failed = [pod for pod in pods if phase_of(pod) == "Failed"]
-        if not failed:
-            return 0.0
-        last = max(_finished_at(pod) for pod in failed)
-        pause: float = min(_FIRST_BACKOFF * 2 ** (len(failed) - 1), _LONGEST_BACKOFF)
-        return last + pause - self.clock.now()
+    async def _create_indexed(self, key: str, job: Obj, tally: Tally) -> None:
+        missing = tally.missing()
+        for index in tally.pending_indexes():
+            if not missing:
+                return
+            pause = tally.pause_of(index, self.clock.now())
+            if pause > 0:
+                self.queue.add_after(key, pause)
+                continue
+            template = indexed_template(job, _tracked(job["spec"]["template"]), index)
+            if fails_by_index(job):
+                template["metadata"]["annotations"] |= tally.inherited_failures(index)
+            ending = f"-{index}-"
+            await self._create(job, template, name_of(job)[: _LONGEST_PREFIX - len(ending)] + ending)
+            missing -= 1
+
+    async def _create(self, job: Obj, template: Obj, generate_name: str = "") -> None:
+        await self._owned.has_seen(await self._pod_control.create(template, job, generate_name=generate_name))
+
+    async def _delete(self, job: Obj, pod: Obj) -> None:
+        with ignoring_not_found():
+            await self._owned.has_seen(await self._pod_control.delete(pod, job))
+
+    async def _let_go(self, pod: Obj) -> None:
+        await let_go(self._client, pod)
 
     async def _forget_in_time(self, key: str, job: Obj) -> None:
         """A finished Job goes when its time to live is over. Models pkg/controller/ttlafterfinished."""
         seconds = job["spec"].get("ttlSecondsAfterFinished")
-        if seconds is None:
+        if seconds is None or is_deleting(job):
             return
         conditions = (job.get("status") or {}).get("conditions") or []
         ended = max(parse_rfc3339(c["lastTransitionTime"]) for c in conditions if c["type"] in ("Complete", "Failed"))
@@ -161,81 +211,156 @@ class JobController(Controller):
                 _RESOURCE, name_of(job), namespace_of(job), uid=uid_of(job), propagation_policy="Foreground"
             )
 
-    # --- telling ---
+    # --- counting ---
 
-    async def _write_status(self, job: Obj, pods: list[Obj], started: str | None, end: _End | None) -> None:
-        now = self.clock.rfc3339()
-        active = [pod for pod in pods if is_active(pod)]
-        counts = {"active": len(active), "succeeded": _count(pods, "Succeeded"), "failed": _count(pods, "Failed")}
-        status: Obj = {
-            # Zero counts are left out, as upstream's encoding leaves them out.
-            **{name: count for name, count in counts.items() if count},
-            "ready": sum(is_ready(pod) for pod in active),
-            "terminating": sum(is_deleting(pod) for pod in pods),
-            "uncountedTerminatedPods": {},
-        }
-        if started:
-            status["startTime"] = started
-        conditions = self._conditions(job, end, now)
-        if conditions:
-            status["conditions"] = conditions
-        if end is _COMPLETE:
-            status["completionTime"] = now
-        if status == (job.get("status") or {}):
-            return
-        changed = copy(job)
-        changed["status"] = status
-        await self._jobs.has_seen(await self._client.update(_RESOURCE, changed, subresource="status"))
-        if end is _COMPLETE:
-            self._recorder.event(job, "Normal", "Completed", "Job completed")
-        elif end is not None:
+    async def _count(self, job: Obj, tally: Tally, end: _End | None) -> None:
+        """First the ends are noted by uid, then the Pods are let go, then the notes become counts.
+
+        Whenever this is interrupted, the notes and the finalizers that are left say what is counted already.
+        """
+        leaving = tally.leaving(end.failed if end else None)
+        for pod in leaving:
+            tally.note(pod, end.failed if end else None)
+        status = job["status"]
+        status["uncountedTerminatedPods"] = {how: uids for how, uids in tally.noted.items() if uids}
+        status.update(tally.progress())
+        if end is not None and not is_condition_true(job, end.foretold):
+            _add_condition(status, end.foretold, "True", end.reason, end.message, self.clock.rfc3339())
+        written = await self._write_status(job)
+        for pod in leaving:
+            await self._let_go(pod)
+        final = copy(written)
+        status = final["status"]
+        for how, uids in tally.noted.items():
+            if uids:
+                status[how] = int(status.get(how) or 0) + len(uids)
+        status["uncountedTerminatedPods"] = {}
+        finished = end is not None and not any(is_terminating(pod) for pod in self._pods_now(job))
+        if end is not None and finished:
+            now = self.clock.rfc3339()
+            _add_condition(status, end.final, "True", end.reason, end.message, now)
+            if not end.failed:
+                status["completionTime"] = now
+        await self._write_status(final)
+        if end is not None and finished:
+            self._tell_end(final, end)
+
+    def _tell_end(self, job: Obj, end: _End) -> None:
+        if end.failed:
             self._recorder.event(job, "Warning", end.reason, end.message)
+        else:
+            self._recorder.event(job, "Normal", "Completed", "Job completed")
 
-    def _conditions(self, job: Obj, end: _End | None, now: str) -> list[Obj]:
-        before: list[Obj] = (job.get("status") or {}).get("conditions") or []
-        if end is not None:
-            foretold = "SuccessCriteriaMet" if end is _COMPLETE else "FailureTarget"
-            ended = [_condition(kind, "True", end.reason, end.message, now) for kind in (foretold, end.condition)]
-            return [*before, *ended]
-        suspended = bool(job["spec"].get("suspend"))
-        if suspended == is_condition_true(job, "Suspended"):
-            return before
+    def _pods_now(self, job: Obj) -> list[Obj]:
+        return self._owned.owned_by(uid_of(job))
+
+    async def _write_status(self, job: Obj) -> Obj:
+        """Writes what is in `job`, with the Pods as they are now; returns what is stored."""
+        status, pods = job["status"], self._pods_now(job)
+        active = [pod for pod in pods if is_active(pod)]
+        # Zero counts are left out, as upstream's encoding leaves them out.
+        status.pop("active", None)
+        if active:
+            status["active"] = len(active)
+        status["ready"] = sum(is_ready(pod) for pod in active)
+        status["terminating"] = sum(is_terminating(pod) for pod in pods)
+        known = self._owners.get(key_of(job)) or {}
+        if status == known.get("status"):
+            return job
+        written = await self._client.update(_RESOURCE, job, subresource="status")
+        await self._owners.has_seen(written)
+        return written
+
+    def _note_suspension(self, job: Obj) -> None:
+        """Says once that the Job was suspended or goes on; its time counts from then."""
+        status, suspended = job["status"], bool(job["spec"].get("suspend"))
+        known = condition_of(job, "Suspended")
+        if suspended == is_condition_true(job, "Suspended") or (known is None and not suspended):
+            return
         word = ("JobSuspended", "Job suspended") if suspended else ("JobResumed", "Job resumed")
-        if not suspended and not any(condition["type"] == "Suspended" for condition in before):
-            return before
         self._recorder.event(job, "Normal", word[0].removeprefix("Job"), word[1])
-        others = [condition for condition in before if condition["type"] != "Suspended"]
-        return [*others, _condition("Suspended", "True" if suspended else "False", *word, now)]
+        status["conditions"] = [c for c in status.get("conditions") or [] if c["type"] != "Suspended"]
+        _add_condition(status, "Suspended", "True" if suspended else "False", *word, self.clock.rfc3339())
+        status.pop("startTime", None)
+        if not suspended:
+            status["startTime"] = self.clock.rfc3339()
 
-    # --- what changed ---
+
+class StrayJobPods(Controller):
+    """Lets Pods go that no Job will ever count: their Job is gone or over, or they were orphaned. A key is a Pod's."""
+
+    name = "stray-job-pods"
+
+    def __init__(self, client: Client, informers: SharedInformers, clock: Clock) -> None:
+        super().__init__(clock)
+        self._client = client
+        self._pods = informers.get("pods")
+        self._jobs = informers.get(_RESOURCE)
+        self._pods.add_handler(self._on_pod)
+        self._jobs.add_handler(self._on_job)
+
+    async def reconcile(self, key: str) -> None:
+        """Asks the server itself before it gives a Pod up: the informer of Jobs may lag."""
+        pod = self._pods.get(key)
+        if pod is None or not is_tracked(pod) or self._is_counted(pod):
+            return
+        ref = controller_ref_of(pod)
+        if ref is not None:
+            with ignoring_not_found():
+                job = await self._client.get(_RESOURCE, ref["name"], split_key(key)[0])
+                if uid_of(job) == ref["uid"] and not is_over(job):
+                    return
+        await let_go(self._client, pod)
+
+    def _is_counted(self, pod: Obj) -> bool:
+        ref = controller_ref_of(pod)
+        job = self._jobs.get(f"{namespace_of(pod)}/{ref['name']}") if ref is not None else None
+        return job is not None and ref is not None and uid_of(job) == ref["uid"] and not is_over(job)
 
     def _on_pod(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
-        pod = new or old or {}
-        ref = controller_ref_of(pod)
-        if ref is None or ref["kind"] != "Job":
-            return
-        job = self._jobs.get(f"{namespace_of(pod)}/{ref['name']}")
-        if job is not None and uid_of(job) == ref["uid"]:
-            self.enqueue(job)
+        if new is not None and is_tracked(new) and not self._is_counted(new):
+            self.enqueue(new)
+
+    def _on_job(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
+        job = new or old or {}
+        if new is None or is_over(job):
+            for pod in self._pods.owned_by(uid_of(job)):
+                self._on_pod("MODIFIED", pod, None)
 
 
-def _condition(kind: str, status: str, reason: str, message: str, now: str) -> Obj:
-    return {
+async def let_go(client: Client, pod: Obj) -> None:
+    """Takes the tracking finalizer off a Pod."""
+    if not is_tracked(pod):
+        return
+    patch = {"metadata": {"uid": uid_of(pod), "$deleteFromPrimitiveList/finalizers": [TRACKED]}}
+    with ignoring_not_found():
+        await client.patch("pods", name_of(pod), patch, namespace_of(pod), patch_type=STRATEGIC_MERGE_PATCH)
+
+
+def is_over(job: Obj) -> bool:
+    """True once the Job is complete or has failed."""
+    return is_condition_true(job, "Complete") or is_condition_true(job, "Failed")
+
+
+def _add_condition(status: Obj, kind: str, value: str, reason: str, message: str, now: str) -> None:
+    condition = {
         "type": kind,
-        "status": status,
+        "status": value,
         "lastProbeTime": now,
         "lastTransitionTime": now,
         "reason": reason,
         "message": message,
     }
+    status["conditions"] = [*(status.get("conditions") or []), condition]
 
 
-def _is_over(job: Obj) -> bool:
-    return is_condition_true(job, "Complete") or is_condition_true(job, "Failed")
-
-
-def _count(pods: list[Obj], phase: str) -> int:
-    return sum(phase_of(pod) == phase for pod in pods)
+def _tracked(template: Obj) -> Obj:
+    tracked: Obj = copy(template)
+    metadata = tracked.setdefault("metadata", {})
+    finalizers = metadata.get("finalizers") or []
+    if TRACKED not in finalizers:
+        metadata["finalizers"] = [*finalizers, TRACKED]
+    return tracked
 
 
 def _restarts_in_place(job: Obj) -> bool:
@@ -243,15 +368,8 @@ def _restarts_in_place(job: Obj) -> bool:
 
 
 def _restarts(pod: Obj) -> int:
-    statuses = (pod.get("status") or {}).get("containerStatuses") or []
-    return sum(int(status.get("restartCount") or 0) for status in statuses)
-
-
-def _finished_at(pod: Obj) -> float:
-    """When its last container ended; when it was made, if nobody says."""
-    ends = [
-        ((status.get("state") or {}).get("terminated") or {}).get("finishedAt")
-        for status in (pod.get("status") or {}).get("containerStatuses") or []
-    ]
-    times = [parse_rfc3339(end) for end in ends if end]
-    return max(times, default=parse_rfc3339(pod["metadata"]["creationTimestamp"]))
+    if phase_of(pod) not in ("Running", "Pending"):
+        return 0
+    status = pod.get("status") or {}
+    containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+    return sum(int(container.get("restartCount") or 0) for container in containers)

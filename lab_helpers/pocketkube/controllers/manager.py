@@ -12,6 +12,7 @@ from ..informer import Controller, SharedInformers
 from ..pki import Pki
 from ..scheduler import NAME as SCHEDULER
 from ..scheduler import Scheduler
+from .cronjob import CronJobController
 from .daemonset import DaemonSetController
 from .deployment import DeploymentController
 from .disruption import DisruptionController
@@ -22,7 +23,7 @@ from .event_ttl import EventTTLController
 from .events import EventRecorder
 from .garbage_collector import GarbageCollector
 from .ip_addresses import IPAddressController
-from .job import JobController
+from .job import JobController, StrayJobPods
 from .kubernetes_service import KubernetesServiceController
 from .load_balancer import LoadBalancerController
 from .namespace import NamespaceController
@@ -55,6 +56,8 @@ def new_controllers(
         StatefulSetController(client, informers, recorder("statefulset-controller"), clock),
         DaemonSetController(client, informers, recorder("daemonset-controller"), clock),
         JobController(client, informers, recorder("job-controller"), clock),
+        CronJobController(client, informers, recorder("cronjob-controller"), clock),
+        StrayJobPods(client, informers, clock),
         DisruptionController(client, informers, recorder("controllermanager"), clock),
         NodeLifecycleController(client, informers, recorder("node-controller"), clock),
         PodGarbageCollector(client, informers, clock),

@@ -138,10 +138,13 @@ class PodControl:
         self._client = client
         self._recorder = recorder
 
-    async def create(self, template: Obj, owner: Obj) -> Obj:
-        """Makes a Pod. StatusError if the server refuses."""
+    async def create(self, template: Obj, owner: Obj, *, generate_name: str = "") -> Obj:
+        """Makes a Pod, named after its owner or by a prefix of its own. StatusError if the server refuses."""
+        described = pod_from_template(template, owner)
+        if generate_name:
+            described["metadata"]["generateName"] = generate_name
         try:
-            pod = await self._client.create("pods", pod_from_template(template, owner))
+            pod = await self._client.create("pods", described)
         except StatusError as error:
             if not is_namespace_terminating(error):
                 self._recorder.event(owner, "Warning", "FailedCreate", f"Error creating: {error.message}")
@@ -149,16 +152,17 @@ class PodControl:
         self._recorder.event(owner, "Normal", "SuccessfulCreate", f"Created pod: {name_of(pod)}")
         return pod
 
-    async def delete(self, pod: Obj, owner: Obj) -> None:
-        """Ends a Pod. StatusError 404 if it is gone already."""
+    async def delete(self, pod: Obj, owner: Obj) -> Obj:
+        """Ends a Pod, and returns it as it is now. StatusError 404 if it is gone already."""
         try:
-            await self._client.delete("pods", name_of(pod), namespace_of(pod), uid=pod["metadata"]["uid"])
+            written = await self._client.delete("pods", name_of(pod), namespace_of(pod), uid=pod["metadata"]["uid"])
         except StatusError as error:
             if error.code != 404:
                 text = f"Error deleting: {error.message}"
                 self._recorder.event(owner, "Warning", "FailedDelete", text)
             raise
         self._recorder.event(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {name_of(pod)}")
+        return written
 
 
 def is_namespace_terminating(error: StatusError) -> bool:

@@ -1,12 +1,16 @@
 """Jobs and CronJobs: defaults and what is allowed.
 
-Running a Job's Pods to their end is left to the controller. Nothing starts the Jobs of a CronJob here, and each write
-of one says so. Models pkg/apis/batch/{v1/defaults.go,validation}, pkg/registry/batch/job/strategy.go (v1.36).
+Running a Job's Pods to their end, and starting Jobs by the clock, is left to the controllers.
+Models pkg/apis/batch/{v1/defaults.go,validation}, pkg/registry/batch/job/strategy.go (v1.36).
 """
 
 from __future__ import annotations
 
-from ..api.status import Cause, forbidden_field, invalid_value, not_supported, required
+from datetime import UTC
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from ..api.status import Cause, invalid_value, not_supported, required
+from ..cron_schedule import parse_schedule
 from ..objects import Obj
 from .label_selector import validate_label_selector
 from .metadata import validate_immutable, validate_labels
@@ -18,9 +22,18 @@ from .workload import default_template, validate_not_negative
 UID_LABEL = "batch.kubernetes.io/controller-uid"
 NAME_LABEL = "batch.kubernetes.io/job-name"
 
-_NO_CRON = "this cluster stores CronJobs but does not run them: no Job is ever started from one"
 _LONGEST_CRON_NAME = 52
-_COUNTS = ("parallelism", "completions", "backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished")
+_COUNTS = (
+    "parallelism",
+    "completions",
+    "activeDeadlineSeconds",
+    "backoffLimit",
+    "ttlSecondsAfterFinished",
+    "backoffLimitPerIndex",
+    "maxFailedIndexes",
+)
+_POLICIES = ("podFailurePolicy", "backoffLimitPerIndex", "successPolicy", "managedBy")
+_NO_LIMIT = 2**31 - 1
 
 
 class JobStrategy(Strategy):
@@ -58,8 +71,8 @@ class JobStrategy(Strategy):
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """A Job is not changed while it runs. Models ValidateJobSpecUpdate."""
         causes = self.validate(new)
-        for field in ("completions", "selector", "template", "completionMode"):
-            if field == "template" and _is_waiting(old):
+        for field in ("completions", "selector", "template", "completionMode", *_POLICIES):
+            if (field == "template" and _is_waiting(old)) or (field == "completions" and _is_elastic(new)):
                 continue
             causes += validate_immutable(new["spec"].get(field), old["spec"].get(field), f"spec.{field}")
         return causes
@@ -74,7 +87,7 @@ class JobStrategy(Strategy):
 
 
 class CronJobStrategy(Strategy):
-    """Jobs by the clock: kept, but not run."""
+    """Jobs by the clock."""
 
     tracks_generation = True
 
@@ -99,7 +112,7 @@ class CronJobStrategy(Strategy):
     def validate(self, obj: Obj) -> list[Cause]:
         """Models ValidateCronJobSpec."""
         spec = obj["spec"]
-        causes = _validate_schedule(spec.get("schedule") or "")
+        causes = _validate_schedule(spec)
         causes += validate_not_negative(spec, "startingDeadlineSeconds")
         policy = spec["concurrencyPolicy"]
         if policy not in ("Allow", "Forbid", "Replace"):
@@ -107,25 +120,32 @@ class CronJobStrategy(Strategy):
         causes += _validate_job(spec["jobTemplate"]["spec"], "spec.jobTemplate.spec")
         return causes + validate_not_negative(spec, "successfulJobsHistoryLimit", "failedJobsHistoryLimit")
 
-    def warnings(self, new: Obj, old: Obj | None) -> list[str]:
-        """That nobody acts on it."""
-        return [_NO_CRON]
-
 
 def _default_job(spec: Obj) -> None:
     default_template(spec)
     if "completions" not in spec and "parallelism" not in spec:
         spec["completions"] = 1
     spec.setdefault("parallelism", 1)
-    spec.setdefault("backoffLimit", 6)
+    # With a limit for each index, the Job as a whole has none.
+    spec.setdefault("backoffLimit", 6 if spec.get("backoffLimitPerIndex") is None else _NO_LIMIT)
     spec.setdefault("completionMode", "NonIndexed")
     spec.setdefault("suspend", False)
-    spec.setdefault("podReplacementPolicy", "TerminatingOrFailed")
+    policy = spec.get("podFailurePolicy")
+    spec.setdefault("podReplacementPolicy", "TerminatingOrFailed" if policy is None else "Failed")
+    for rule in (policy or {}).get("rules") or []:
+        for pattern in rule.get("onPodConditions") or []:
+            pattern.setdefault("status", "True")
 
 
 def _is_waiting(job: Obj) -> bool:
     """A suspended Job that has not begun may still be given other Pods."""
     return bool(job["spec"].get("suspend")) and not (job.get("status") or {}).get("startTime")
+
+
+def _is_elastic(job: Obj) -> bool:
+    """An indexed Job may be resized, if all of its Pods run at a time."""
+    spec = job["spec"]
+    return bool(spec.get("completionMode") == "Indexed" and spec.get("completions") == spec.get("parallelism"))
 
 
 def _validate_job(spec: Obj, path: str) -> list[Cause]:
@@ -137,8 +157,7 @@ def _validate_job(spec: Obj, path: str) -> list[Cause]:
     mode = spec.get("completionMode", "NonIndexed")
     if mode not in ("NonIndexed", "Indexed"):
         causes.append(not_supported(f"{path}.completionMode", mode, ["Indexed", "NonIndexed"]))
-    elif mode == "Indexed":
-        causes.append(forbidden_field(f"{path}.completionMode", "this cluster runs Jobs without indexes only"))
+    causes += _validate_indexed(spec, path) if mode == "Indexed" else _validate_unindexed(spec, path)
     template = spec["template"]
     labels = template["metadata"].get("labels") or {}
     causes += validate_labels(labels, f"{path}.template.labels")
@@ -146,20 +165,61 @@ def _validate_job(spec: Obj, path: str) -> list[Cause]:
     causes += validate_pod_spec(template["spec"], f"{path}.template.spec")
     if policy not in ("OnFailure", "Never"):
         causes.append(required(f"{path}.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"'))
+    elif spec.get("podFailurePolicy") and policy != "Never":
+        why = 'only "Never" is supported when podFailurePolicy is specified'
+        causes.append(invalid_value(f"{path}.template.spec.restartPolicy", policy, why))
     return causes
 
 
-def _validate_schedule(schedule: str) -> list[Cause]:
+def _validate_indexed(spec: Obj, path: str) -> list[Cause]:
+    completions, most = spec.get("completions"), spec.get("maxFailedIndexes")
+    causes = []
+    if completions is None:
+        causes.append(required(f"{path}.completions", "when completion mode is Indexed"))
+    elif most is not None and most > completions:
+        causes.append(invalid_value(f"{path}.maxFailedIndexes", most, "must be less than or equal to completions"))
+    if most is not None and spec.get("backoffLimitPerIndex") is None:
+        causes.append(required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified"))
+    policy = spec.get("successPolicy")
+    if policy is not None and not policy.get("rules"):
+        why = "at least one rules must be specified when the successPolicy is specified"
+        causes.append(required(f"{path}.successPolicy.rules", why))
+    return causes
+
+
+def _validate_unindexed(spec: Obj, path: str) -> list[Cause]:
+    """What only indexed Jobs can have."""
+    return [
+        invalid_value(f"{path}.{field}", spec[field], "requires indexed completion mode")
+        for field in ("backoffLimitPerIndex", "maxFailedIndexes", "successPolicy")
+        if spec.get(field) is not None
+    ]
+
+
+def _validate_schedule(spec: Obj) -> list[Cause]:
+    """Models validateScheduleFormat and validateTimeZone."""
+    schedule, zone = spec.get("schedule") or "", spec.get("timeZone")
     if not schedule:
         return [required("spec.schedule")]
-    if schedule.startswith("@"):
-        known = schedule.split(" ")[0] in (
-            "@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly", "@every",
-        )  # fmt: skip
-        return [] if known else [invalid_value("spec.schedule", schedule, f"unrecognized descriptor: {schedule}")]
-    fields = schedule.split()
-    if len(fields) != 5:
-        shown = "[" + " ".join(fields) + "]"
-        why = f"expected exactly 5 fields, found {len(fields)}: {shown}"
+    causes = []
+    if "TZ" in schedule:
+        why = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
         return [invalid_value("spec.schedule", schedule, why)]
-    return []
+    try:
+        parse_schedule(schedule, UTC)
+    except ValueError as error:
+        causes.append(invalid_value("spec.schedule", schedule, str(error)))
+    if zone is not None and not _is_time_zone(zone):
+        why = f"unknown time zone {zone}" if zone else "timeZone must be nil or non-empty string"
+        causes.append(invalid_value("spec.timeZone", zone, why))
+    return causes
+
+
+def _is_time_zone(name: str) -> bool:
+    if not name or name.lower() == "local":
+        return False
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return False
+    return True

@@ -99,15 +99,26 @@ def test_a_network_policy_says_that_it_protects_nothing(api: Api) -> None:
     assert any("does not enforce them" in warning for warning in api.warnings)
 
 
-def test_a_cron_job_says_that_it_is_not_run(api: Api) -> None:
+def test_a_cron_job_needs_a_schedule_that_can_be_read(api: Api) -> None:
     containers = [{"name": "c", "image": "busybox"}]
     job_spec = {"template": {"spec": {"restartPolicy": "Never", "containers": containers}}}
     spec: Obj = {"schedule": "*/5 * * * *", "jobTemplate": {"spec": job_spec}}
     made = api.create("cronjobs.batch", {"metadata": {"name": "tick"}, "spec": spec})
     assert (made["spec"]["concurrencyPolicy"], made["spec"]["suspend"]) == ("Allow", False)
-    assert any("does not run them" in warning for warning in api.warnings)
     wrong = {"metadata": {"name": "bad"}, "spec": {**spec, "schedule": "* * *"}}
     refused(api, "cronjobs.batch", wrong, "expected exactly 5 fields, found 3: [* * *]")
+    nowhere = {"metadata": {"name": "bad"}, "spec": {**spec, "timeZone": "Mars/Olympus"}}
+    refused(api, "cronjobs.batch", nowhere, "unknown time zone Mars/Olympus")
+
+
+def test_only_an_indexed_job_has_limits_for_its_indexes(api: Api) -> None:
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "busybox"}]}}
+    spec: Obj = {"template": template, "backoffLimitPerIndex": 1}
+    refused(api, "jobs.batch", {"metadata": {"name": "bad"}, "spec": spec}, "requires indexed completion mode")
+    indexed = {**spec, "completionMode": "Indexed"}
+    refused(api, "jobs.batch", {"metadata": {"name": "bad"}, "spec": {**indexed, "parallelism": 2}}, "spec.completions")
+    made = api.create("jobs.batch", {"metadata": {"name": "good"}, "spec": {**indexed, "completions": 2}})
+    assert made["spec"]["backoffLimit"] == 2**31 - 1, "the Job as a whole has no limit then"
 
 
 def test_limits_are_filled_in_and_held_to(api: Api) -> None:
