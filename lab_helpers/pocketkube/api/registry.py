@@ -56,7 +56,7 @@ class Registry:
 
     def strategy(self, resource: Resource) -> Strategy:
         """The rules of a resource."""
-        return self._strategies[self.shelf(resource)]
+        return self._strategies[resource.name]
 
     def shelf(self, resource: Resource) -> str:
         """The name under which a resource is stored: both groups' events are the same objects."""

@@ -11,7 +11,7 @@ from .controller_revision import ControllerRevisionStrategy
 from .daemonset import DaemonSetStrategy
 from .disruption_budget import PodDisruptionBudgetStrategy
 from .endpoint import EndpointSliceStrategy, EndpointsStrategy
-from .event import EventStrategy
+from .event import EventStrategy, GroupEventStrategy
 from .ingress import IngressClassStrategy, IngressStrategy, NetworkPolicyStrategy
 from .job import CronJobStrategy, JobStrategy
 from .limit_range import LimitRangeStrategy
@@ -45,6 +45,7 @@ def build_strategies(store: Store, random: Random, book: AddressBook) -> dict[st
         "endpoints": EndpointsStrategy(),
         "endpointslices.discovery.k8s.io": EndpointSliceStrategy(),
         "events": EventStrategy(),
+        "events.events.k8s.io": GroupEventStrategy(),
         "ingressclasses.networking.k8s.io": IngressClassStrategy(),
         "ingresses.networking.k8s.io": IngressStrategy(),
         "ipaddresses.networking.k8s.io": IPAddressStrategy(),

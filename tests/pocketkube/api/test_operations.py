@@ -218,14 +218,40 @@ def test_ephemeral_containers_are_added_and_never_removed(api: Api) -> None:
         api.patch("pods", "a", bad, subresource="ephemeralcontainers")
 
 
+def test_events_of_the_newer_group_are_complete(api: Api) -> None:
+    with pytest.raises(StatusError) as caught:
+        api.create("events.events.k8s.io", {"metadata": {"name": "e"}, "deprecatedCount": 1})
+    assert caught.value.message == (
+        'Event.events.k8s.io "e" is invalid: [eventTime: Required value, type: Invalid value: "": has invalid value: , '
+        'count: Invalid value: "": needs to be unset]'
+    )
+    event = {"metadata": {"name": "e"}, "eventTime": "2026-01-01T00:00:00.000000Z", "type": "Normal"}
+    with pytest.raises(StatusError) as caught:
+        api.create("events.events.k8s.io", {**event, "note": "x" * 1025, "series": {"count": 1}})
+    fields = [cause["field"] for cause in (caught.value.details or {})["causes"]]
+    reporter = ["reportingController"] * 3
+    assert fields == [
+        *reporter, "reportingInstance", "action", "reason", "message", "series.count", "series.lastObservedTime",
+    ]  # fmt: skip
+    told = {"reportingController": "a.io/b", "reportingInstance": "i", "action": "Run", "reason": "Ran"}
+    api.create("events.events.k8s.io", {**event, **told})
+    assert api.get("events", "e")["reportingComponent"] == "a.io/b"
+
+
 def test_events_of_both_groups_are_the_same_objects(api: Api) -> None:
     about = {"kind": "Pod", "namespace": "default", "name": "a"}
     api.create("events", {"metadata": {"name": "e"}, "involvedObject": about, "reason": "R", "message": "m"})
     other = api.get("events.events.k8s.io", "e")
     assert (other["apiVersion"], other["regarding"], other["note"]) == ("events.k8s.io/v1", about, "m")
-    patched = api.patch("events.events.k8s.io", "e", {"note": "changed"})
-    assert patched["note"] == "changed"
-    assert api.get("events", "e")["message"] == "changed"
+    with pytest.raises(StatusError, match='message: Invalid value: "changed": field is immutable'):
+        api.patch("events.events.k8s.io", "e", {"note": "changed"})
+    when = "2026-01-01T00:00:00.000000Z"
+    api.patch("events.events.k8s.io", "e", {"series": {"count": 2, "lastObservedTime": when}})
+    assert api.get("events", "e")["series"] == {"count": 2, "lastObservedTime": when}
+    named = api.list("events.events.k8s.io", field_selector="regarding.name=a,reason!=X")
+    assert [event["metadata"]["name"] for event in named["items"]] == ["e"]
+    with pytest.raises(StatusError, match="field label not supported: involvedObject.name"):
+        api.list("events.events.k8s.io", field_selector="involvedObject.name=a")
     found = api.list("events", field_selector="involvedObject.name=a,reason!=X")
     assert [event["metadata"]["name"] for event in found["items"]] == ["e"]
 
