@@ -269,6 +269,79 @@ def kubectl(name: str | None, args: tuple[str, ...]) -> None:
     os.execve(program, ["kubectl", *args], {**os.environ, **environment})
 
 
+@main.group()
+def image() -> None:
+    """Add, list and remove the images that Pods can run."""
+
+
+@image.command(
+    name="add",
+    epilog=_example(
+        "servicelab image add my-app --from ./bin/my-app",
+        "servicelab image add agnhost --from ./agnhost --entrypoint /agnhost --cmd pause --alias agnhost-2",
+        "servicelab image add my-site --base httpd --from ./site --path /usr/local/apache2/htdocs",
+        "servicelab image add --file my-images.toml",
+    ),
+)
+@click.argument("image_name", metavar="NAME", required=False)
+@click.option("--from", "source", type=click.Path(path_type=Path), help="A program, or a folder with all files.")
+@click.option("--path", help="Where it is seen in the container. Default: /PROGRAM; for a folder, /.")
+@click.option("--entrypoint", multiple=True, help="The command line, as a whole or word by word. Default: the program.")
+@click.option("--cmd", multiple=True, help="Its default arguments, which a Pod's `args` replace; as --entrypoint.")
+@click.option("--env", "variables", multiple=True, metavar="NAME=VALUE", help="A variable; may be repeated.")
+@click.option("--alias", "aliases", multiple=True, metavar="NAME", help="Another name; may be repeated.")
+@click.option("--base", default="", metavar="IMAGE", help="A built-in image whose files and programs it has, too.")
+@click.option("--workdir", default="", metavar="DIR", help="Where its command starts.")
+@click.option("--user", default="", metavar="UID[:GID]", help="Whom its command runs as. Default: root.")
+@click.option("--file", type=click.Path(path_type=Path), help="A TOML file that describes images, in place of NAME.")
+@click.option("--replace", is_flag=True, help="Put it in the place of an added image of that name.")
+@name_option
+@output_option
+def image_add(image_name: str | None, file: Path | None, name: str | None, output: str, **settings: Any) -> None:
+    """Make an image of a program or a folder, for all clusters or, with --name, for one.
+
+    Its files are copied. Pods find it under any registry, tag or digest: `my-app`, `registry.example/team/my-app:v2`.
+    Running clusters have it at once.
+    """
+    from . import image_command
+
+    added = image_command.add_as_told(name, image_name, file, settings)
+    if output == "json":
+        click.echo(json.dumps([{"name": one.name, "hides": list(one.hides), **one.entry} for one in added]))
+        return
+    for one in added:
+        click.echo(f"Pods can run the image {one.name!r} now: kubectl run test --image={one.name}")
+        for hidden in one.hides:
+            click.echo(f"It takes the place of the built-in {hidden!r} until: servicelab image rm {one.name}")
+
+
+@image.command(name="ls", epilog=_example("servicelab image ls", "servicelab image ls -o json"))
+@name_option
+@output_option
+def image_ls(name: str | None, output: str) -> None:
+    """List the images that Pods can run, those that were added first."""
+    from . import image_command
+
+    rows = image_command.listing(name)
+    if output == "json":
+        click.echo(json.dumps(rows))
+    else:
+        click.echo(image_command.table(rows))
+    for problem in image_command.problems(name):
+        click.echo(f"servicelab: {problem}", err=True)
+
+
+@image.command(name="rm", epilog=_example("servicelab image rm my-app"))
+@click.argument("image_names", metavar="NAME...", nargs=-1, required=True)
+@name_option
+def image_rm(image_names: tuple[str, ...], name: str | None) -> None:
+    """Remove images that were added; running Pods go on, and find them gone when they start again."""
+    from . import image_command
+
+    image_command.remove(image_command.store_of(name), image_names)
+    click.echo(f"Removed: {', '.join(image_names)}.")
+
+
 def _option(name: str) -> str:
     from .paths import name_option
 

@@ -268,7 +268,7 @@ class KernelRuntime:
     async def _start(self, identity: str, pod: _Pod, spec: ContainerSpec) -> _Container:
         root = self._roots.prepare(
             identity, hostname=pod.spec.hostname, hosts=pod.spec.hosts, resolv_conf=pod.spec.resolv_conf,
-            files=spec.files, mounts=spec.mounts,
+            files=spec.files, layers=spec.layers, mounts=spec.mounts,
         )  # fmt: skip
         request = SpawnRequest(
             list(spec.argv), dict(spec.env), builtin=spec.builtin, working_dir=spec.working_dir or "/",

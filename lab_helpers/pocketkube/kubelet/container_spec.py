@@ -46,6 +46,7 @@ async def make_container_spec(
             "/etc/hosts": hosts_file(pod, facts.pod_ip, cluster_domain).encode(),
             "/etc/hostname": f"{hostname_of(pod)}\n".encode(),
         },
+        layers=image.layers,
         mounts=volumes.mounts(pod, container, env),
         tty=bool(container.get("tty")),
         stdin=bool(container.get("stdin")),

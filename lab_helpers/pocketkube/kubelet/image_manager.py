@@ -1,7 +1,7 @@
 """Gets the image of a container: what pull policies mean, what is said about it, and waiting after a failure.
 
-Every image of the catalogue is on the machine already; pulling one looks it up. What the images are is left to
-`images.py`.
+Every image of the catalogue is on the machine already; pulling one looks it up. Which images there are is left to
+`image_catalogue.py`.
 Models pkg/kubelet/images/image_manager.go (v1.36).
 """
 
@@ -11,7 +11,8 @@ from ..clock import Clock
 from ..objects import Obj, uid_of
 from .backoff import FIRST_SECONDS, Backoff
 from .container_events import ContainerEvents
-from .images import Image, ImageReference, InvalidImageName, find_image, image_names, parse_reference
+from .image_catalogue import ImageCatalogue
+from .images import Image, ImageReference, InvalidImageName, parse_reference
 
 
 class ImageError(Exception):
@@ -30,7 +31,8 @@ class ImageManager:
     back_off_shown_after = 3.0
     """Seconds from ErrImagePull to ImagePullBackOff."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, catalogue: ImageCatalogue | None = None) -> None:
+        self.catalogue = catalogue or ImageCatalogue()
         self._clock = clock
         self._backoff = Backoff(clock)
         self._failures: dict[str, tuple[float, str]] = {}
@@ -48,7 +50,7 @@ class ImageManager:
             events.warning("InspectFailed", message)
             events.warning("Failed", "Error: InvalidImageName")
             raise ImageError("InvalidImageName", message, FIRST_SECONDS) from error
-        image = find_image(reference)
+        image = self.catalogue.find(reference)
         policy = container.get("imagePullPolicy") or ("Always" if reference.tag == "latest" else "IfNotPresent")
         if policy == "Never" and image is None:
             message = f'Container image "{name}" is not present with pull policy of Never'
@@ -61,6 +63,12 @@ class ImageManager:
             )
             return image
         return self._pull(f"{uid_of(pod)}_{name}", name, reference, image, events)
+
+    def try_again(self) -> None:
+        """Images have been added: what was not found may be there now."""
+        for key in self._failures:
+            self._backoff.forget(key)
+        self._failures.clear()
 
     def forget(self, pod: Obj) -> None:
         """The Pod is gone."""
@@ -80,7 +88,7 @@ class ImageManager:
         started = self._clock.monotonic()
         events.normal("Pulling", f'Pulling image "{name}"')
         if image is None:
-            why = _not_found(reference)
+            why = self._not_found(reference)
             self._failures[key] = (self._clock.now(), why)
             self._backoff.next(key)
             events.warning("Failed", f'Failed to pull image "{name}": {why}')
@@ -94,10 +102,10 @@ class ImageManager:
         )
         return image
 
-
-def _not_found(reference: ImageReference) -> str:
-    return (
-        f'rpc error: code = NotFound desc = failed to pull and unpack image "{reference}": failed to resolve '
-        f'reference "{reference}": {reference}: not found '
-        f"(the embedded cluster has no registry; its images are: {', '.join(image_names())})"
-    )
+    def _not_found(self, reference: ImageReference) -> str:
+        remarks = [f"its images are: {', '.join(self.catalogue.names())}", *self.catalogue.problems()]
+        return (
+            f'rpc error: code = NotFound desc = failed to pull and unpack image "{reference}": failed to resolve '
+            f'reference "{reference}": {reference}: not found '
+            f"(the embedded cluster has no registry; {'; '.join(remarks)})"
+        )

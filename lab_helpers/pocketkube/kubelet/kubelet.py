@@ -17,6 +17,7 @@ from ..config import ClusterConfig
 from ..informer import Informer
 from ..objects import Obj, key_of, name_of, namespace_of, uid_of
 from .configs import WatchedConfigs
+from .image_catalogue import ImageCatalogue
 from .image_manager import ImageManager
 from .node_context import NodeContext
 from .node_registration import NodeRegistration
@@ -61,13 +62,19 @@ class Kubelet:
             ip=node_ip,
             clock=clock,
             recorder=recorder,
-            images=ImageManager(clock),
+            images=ImageManager(clock, ImageCatalogue.of(config)),
             configs=WatchedConfigs(client, clock),
             services=self._services,
             root=root or config.state_dir / "kubelet" / node_name,
         )
         self._registration = NodeRegistration(
-            client, node_name, node_ip, config.node_pod_cidr(index), clock, control_plane=index == 0
+            client,
+            node_name,
+            node_ip,
+            config.node_pod_cidr(index),
+            clock,
+            control_plane=index == 0,
+            catalogue=self._node.images.catalogue,
         )
         self._pods = Informer(client, "pods", field_selector=f"spec.nodeName={node_name}", clock=clock)
         self._workers: dict[str, PodWorker] = {}
@@ -97,6 +104,12 @@ class Kubelet:
     def log_dir(self, worker: PodWorker) -> Path:
         """Where the logs of a Pod's containers are: `CONTAINER/RUN.log`."""
         return self._node.log_dir(worker.pod)
+
+    def images_changed(self) -> None:
+        """Images were added or taken away: containers without one are tried again now."""
+        self._node.images.try_again()
+        for worker in self._workers.values():
+            worker.images_changed()
 
     async def run(self) -> None:
         """Does a kubelet's work until cancelled."""

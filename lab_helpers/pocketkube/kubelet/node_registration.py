@@ -13,6 +13,7 @@ from ..api.status import StatusError
 from ..client import Client
 from ..clock import Clock
 from ..objects import Obj, uid_of
+from .image_catalogue import ImageCatalogue
 from .node_status import new_node, node_labels, node_status
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,17 @@ _LONGEST_PAUSE = 2.0
 class NodeRegistration:
     """One node's Node and Lease objects."""
 
-    def __init__(self, client: Client, name: str, ip: str, pod_cidr: str, clock: Clock, *, control_plane: bool) -> None:
+    def __init__(
+        self,
+        client: Client,
+        name: str,
+        ip: str,
+        pod_cidr: str,
+        clock: Clock,
+        *,
+        control_plane: bool,
+        catalogue: ImageCatalogue | None = None,
+    ) -> None:
         self.node: Obj = {}
         """The Node as the API answered last."""
         self._client = client
@@ -36,6 +47,7 @@ class NodeRegistration:
         self._pod_cidr = pod_cidr
         self._clock = clock
         self._control_plane = control_plane
+        self._catalogue = catalogue or ImageCatalogue()
 
     async def register(self) -> None:
         """Creates the Node, or takes over the one that an earlier process made; returns when it is Ready.
@@ -55,7 +67,8 @@ class NodeRegistration:
 
     async def write_status(self) -> None:
         """Writes the Node's status."""
-        status = node_status(self._name, self._ip, self.node.get("status") or {}, self._clock.rfc3339())
+        before = self.node.get("status") or {}
+        status = node_status(self._name, self._ip, before, self._clock.rfc3339(), self._catalogue)
         self.node = await self._client.patch("nodes", self._name, {"status": status}, subresource="status")
 
     async def run(self) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from ..config import KUBERNETES_VERSION
 from ..objects import Obj
-from .images import Image, find_image, image_names, parse_reference
+from .image_catalogue import ImageCatalogue
+from .images import Image, parse_reference
 
 RUNTIME_VERSION = "pocketkube://0.1.0"
 KUBELET_PORT = 10250
@@ -65,7 +66,7 @@ def new_node(name: str, pod_cidr: str, *, control_plane: bool) -> Obj:
     }
 
 
-def node_status(name: str, ip: str, before: Obj, now: str) -> Obj:
+def node_status(name: str, ip: str, before: Obj, now: str, catalogue: ImageCatalogue) -> Obj:
     """The whole status; `before` is the one it replaces, for the times of unchanged conditions."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1024
     disk = shutil.disk_usage("/").total // 1024
@@ -85,7 +86,7 @@ def node_status(name: str, ip: str, before: Obj, now: str) -> Obj:
         },
         "conditions": [_condition(before, now, *facts) for facts in _CONDITIONS],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET_PORT}},
-        "images": _images(),
+        "images": _images(catalogue),
         "nodeInfo": {
             "architecture": _architecture(),
             "bootID": _read("/proc/sys/kernel/random/boot_id"),
@@ -114,11 +115,11 @@ def _condition(before: Obj, now: str, kind: str, status: str, reason: str, messa
     }
 
 
-def _images() -> list[Obj]:
+def _images(catalogue: ImageCatalogue) -> list[Obj]:
     """All images of the catalogue, largest first, as the kubelet lists what is on its disk."""
     images: list[Image] = []
-    for name in image_names():
-        image = find_image(parse_reference(name))
+    for name in catalogue.names():
+        image = catalogue.find(parse_reference(name))
         if image is not None:
             images.append(image)
     images.sort(key=lambda image: -image.size)

@@ -91,6 +91,11 @@ class PodWorker:
         """A container of this Pod's sandbox has ended."""
         self._containers.exited(exited.container_id, exited.status)
 
+    def images_changed(self) -> None:
+        """An image that a container waits for may be there now."""
+        self._containers.try_again()
+        self.wake()
+
     def rotate_logs(self) -> None:
         """Begins anew those container logs that have grown too large."""
         self._containers.rotate_logs()

@@ -20,7 +20,7 @@ from typing import Any
 
 from .. import linux
 from ..linux import MountFlag
-from .runtime import Mount
+from .runtime import Layer, Mount
 
 VISIBLE = ("usr", "etc", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "opt", "nix", "gnu")
 """Folders of the host's root that hold programs and their settings. No other is seen."""
@@ -38,6 +38,9 @@ DEVICE_LINKS = {
 
 HIDDEN_ETC = ("shadow", "shadow-", "gshadow", "gshadow-", "sudoers")
 """Files of /etc that are empty inside, even if the cluster's user may read them."""
+
+NOT_FROM_IMAGES = ("dev", "proc", "sys")
+"""Folders that are the kernel's, whatever an image has there."""
 
 # Models the default masked and read-only paths of opencontainers/runc (v1.3): they matter where uid 0 is the host's.
 MASKED_PROC = ("kcore", "keys", "timer_list", "sched_debug")
@@ -94,6 +97,7 @@ class RootBuilder:
         hosts: str = "",
         resolv_conf: str = "",
         files: Mapping[str, bytes] | None = None,
+        layers: Sequence[Layer] = (),
         mounts: Sequence[Mount] = (),
         network_settings: bool = False,
     ) -> RootPlan:
@@ -106,7 +110,9 @@ class RootBuilder:
         for name, target in self._links.items():
             (root / name).symlink_to(target.lstrip("/"))
         for name in self._tops:
-            layer.add_top(name)
+            layer.add_top(name, [under.source / name for under in layers if under.path == "/"])
+        for under in layers:
+            layer.lay(under.source, under.path)
         layer.write("/etc/hostname", f"{hostname}\n".encode())
         layer.write("/etc/hosts", hosts.encode() or _plain_hosts(hostname))
         layer.write("/etc/resolv.conf", resolv_conf.encode())
@@ -143,9 +149,9 @@ class RootBuilder:
             shutil.rmtree(trial, ignore_errors=True)
         return True
 
-    def overlay_options(self, name: str, upper: Path, work: Path) -> str:
+    def overlay_options(self, name: str, upper: Path, work: Path, trees: Sequence[Path] = ()) -> str:
         """Mount options of the overlay over /`name`."""
-        return f"userxattr,lowerdir={self._skeleton / name}:/{name},upperdir={upper},workdir={work}"
+        return _overlay([*trees, self._skeleton / name, Path("/", name)], upper, work)
 
     def _make_skeleton(self, name: str) -> None:
         """The upper folders of /`name` again, owned by the sandbox's root.
@@ -184,18 +190,18 @@ class _Layer:
         self._folder = folder
         self._root = folder / "root"
         self._opened: set[Path] = set()
+        self._covers = 0
         self.overlays: list[tuple[str, str]] = []
         self.binds: list[tuple[str, str, bool]] = []
 
-    def add_top(self, name: str) -> None:
-        """Shows /`name` of the host: as an overlay, or read-only."""
+    def add_top(self, name: str, trees: Sequence[Path] = ()) -> None:
+        """Shows /`name` of the host, below that of an image's trees: as an overlay, or read-only."""
         target = self._root / name
         if name in self._builder.overlaid:
             target.mkdir()
-            upper, work = self._folder / "upper" / name, self._folder / "work" / name
-            upper.mkdir(parents=True)
-            work.mkdir(parents=True)
-            self.overlays.append((str(target), self._builder.overlay_options(name, upper, work)))
+            upper, work = self._own_folders(name)
+            over = [tree for tree in trees if tree.is_dir() and not tree.is_symlink()]
+            self.overlays.append((str(target), self._builder.overlay_options(name, upper, work, over)))
             return
         shown = self._root / _HOST / name
         shown.mkdir(parents=True)
@@ -220,6 +226,62 @@ class _Layer:
         else:
             place.touch()
         self.binds.append((source, str(self._root / self._resolved(path)), read_only))
+
+    def lay(self, source: Path, path: str) -> None:
+        """Shows a file or a tree of an image at `path`; a tree at `/` is laid over what is there."""
+        if not source.exists():
+            raise FileNotFoundError(f"the image's files are gone: {source}")
+        if path != "/":
+            self._cover(source, path)
+            return
+        for entry in sorted(source.iterdir()):
+            name = entry.name
+            is_tree = entry.is_dir() and not entry.is_symlink()
+            if name in NOT_FROM_IMAGES or (is_tree and name in self._builder.overlaid):
+                continue  # The overlay of that folder has it already.
+            if is_tree and self._can_overlay and (self._root / name).is_dir() and not self._builder.is_linked(name):
+                upper, work = self._own_folders(name)
+                self.overlays.append((str(self._root / name), _overlay([self._root / name, entry], upper, work)))
+            else:
+                self._merge(entry, f"/{name}")
+
+    @property
+    def _can_overlay(self) -> bool:
+        return bool(self._builder.overlaid)
+
+    def _own_folders(self, name: str) -> tuple[Path, Path]:
+        """The upper and the work folder of an overlay."""
+        upper, work = self._folder / "upper" / name, self._folder / "work" / name
+        upper.mkdir(parents=True)
+        work.mkdir(parents=True)
+        return upper, work
+
+    def _cover(self, source: Path, path: str) -> None:
+        """Shows a file or a tree in place of what is there."""
+        if source.is_dir() and self._can_overlay:
+            place = self._place(path)
+            place.mkdir(exist_ok=True)
+            self._covers += 1
+            upper, work = self._own_folders(f".{self._covers}")
+            self.overlays.append((str(self._root / self._resolved(path)), _overlay([source], upper, work)))
+        else:
+            self.bind(str(source), path, read_only=True)
+
+    def _merge(self, source: Path, path: str) -> None:
+        """Shows a tree among what is there, entry by entry."""
+        if source.is_dir() and not source.is_symlink() and self._is_folder(path):
+            for entry in sorted(source.iterdir()):
+                self._merge(entry, f"{path}/{entry.name}")
+        elif not source.is_symlink():
+            self._cover(source, path)
+        elif not self._is_folder(path) and not os.path.lexists(place := self._place(path)):
+            place.symlink_to(source.readlink())
+
+    def _is_folder(self, path: str) -> bool:
+        """True if the root has a folder at `path` without the image."""
+        relative = self._resolved(path)
+        shows_hosts = self._builder.is_top(relative.parts[0]) or self._builder.is_linked(relative.parts[0])
+        return (Path("/") if shows_hosts else self._root).joinpath(relative).is_dir()
 
     def _resolved(self, path: str) -> Path:
         """`path` relative to the root, with the host's symbolic links followed up to the last name."""
@@ -344,6 +406,18 @@ def _python_folders() -> list[Path]:
         if not any(path.is_relative_to(other) for other in shown):
             shown.append(path)
     return shown[1:]
+
+
+def _overlay(lowers: Sequence[Path], upper: Path, work: Path) -> str:
+    """Mount options of an overlay; the first of the lower folders lies on top."""
+    shown = ":".join(_escaped(str(lower)) for lower in lowers)
+    return f"userxattr,lowerdir={shown},upperdir={upper},workdir={work}"
+
+
+def _escaped(path: str) -> str:
+    for special in ("\\", ":", ","):
+        path = path.replace(special, f"\\{special}")
+    return path
 
 
 def _plain_hosts(hostname: str) -> bytes:

@@ -44,6 +44,15 @@ class Mount:
 
 
 @dataclass(frozen=True)
+class Layer:
+    """Files of an image that lie on the machine: a file or a whole tree, seen at `path`; what is written there stays
+    in the container."""
+
+    source: Path
+    path: str
+
+
+@dataclass(frozen=True)
 class ContainerSpec:
     """One container: its image's files and what to run.
 
@@ -59,6 +68,8 @@ class ContainerSpec:
     working_dir: str = "/"
     files: Mapping[str, bytes] = field(default_factory=dict)
     """Files of the image itself: path -> content, written to the private layer."""
+    layers: Sequence[Layer] = ()
+    """Files of an image that was added, from the machine's disk."""
     mounts: Sequence[Mount] = ()
     tty: bool = False
     stdin: bool = False

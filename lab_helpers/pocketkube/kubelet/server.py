@@ -1,7 +1,8 @@
 """The kubelets' own HTTP server: exec, attach, port-forward and logs of the Pods of all nodes of one node process.
 
 It listens on a Unix socket with the paths of the real kubelet; the API server forwards its clients to it. `/nodes/NAME`
-before a path asks one node alone, `/dial` is a way into a Pod for the API server's proxy.
+before a path asks one node alone, `/dial` is a way into a Pod for the API server's proxy, and `/images` is where
+`servicelab image` tells that there are others now.
 How streams are spoken is left to `streams/`, how logs are read to `logs.py`.
 Models pkg/kubelet/server/server.go (v1.36).
 """
@@ -62,6 +63,7 @@ class KubeletServer:
             application.router.add_route(method, "/portForward/{namespace}/{pod}", self._port_forward)
         application.router.add_get("/dial/{namespace}/{pod}/{port}", self._dial)
         application.router.add_get(f"/containerLogs{container}", self._logs)
+        application.router.add_post("/images", self._images_changed)
         for node in ("", "/nodes/{node}"):
             application.router.add_get(f"{node}/healthz", self._healthz)
             application.router.add_get(f"{node}/pods", self._pods)
@@ -71,6 +73,11 @@ class KubeletServer:
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok")
+
+    async def _images_changed(self, _: web.Request) -> web.Response:
+        for kubelet in self._kubelets:
+            kubelet.images_changed()
+        return web.Response()
 
     async def _metrics(self, request: web.Request) -> web.Response:
         page = metrics_page(self._kubelets_of(request))

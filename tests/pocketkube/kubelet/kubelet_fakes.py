@@ -12,7 +12,8 @@ from lab_helpers.pocketkube.api.status import StatusError
 from lab_helpers.pocketkube.client import ObjList, WatchEvent
 from lab_helpers.pocketkube.clock import FakeClock
 from lab_helpers.pocketkube.config import ClusterConfig
-from lab_helpers.pocketkube.kubelet.images import find_image, parse_reference
+from lab_helpers.pocketkube.kubelet.image_catalogue import ImageCatalogue
+from lab_helpers.pocketkube.kubelet.images import parse_reference
 from lab_helpers.pocketkube.kubelet.kubelet import Kubelet
 from lab_helpers.pocketkube.kubelet.runtime import (
     ContainerExited,
@@ -326,7 +327,7 @@ class Lab:
             await asyncio.sleep(0)
 
     def image_size(self, name: str) -> int:
-        image = find_image(parse_reference(name))
+        image = ImageCatalogue().find(parse_reference(name))
         assert image is not None
         return image.size
 

@@ -6,11 +6,14 @@ import importlib
 
 import pytest
 
-from lab_helpers.pocketkube.kubelet.images import Image, InvalidImageName, find_image, image_names, parse_reference
+from lab_helpers.pocketkube.kubelet.image_catalogue import ImageCatalogue
+from lab_helpers.pocketkube.kubelet.images import Image, InvalidImageName, parse_reference
+
+CATALOGUE = ImageCatalogue()
 
 
 def image(name: str) -> Image:
-    found = find_image(parse_reference(name))
+    found = CATALOGUE.find(parse_reference(name))
     assert found is not None
     return found
 
@@ -40,12 +43,12 @@ def test_a_name_that_no_image_could_have_is_refused(text: str) -> None:
     "name", ["httpd:2.4-alpine", "mirror.example:5000/library/httpd:2", "curlimages/curl:8.10.1", "nginx:alpine"]
 )
 def test_an_image_is_found_behind_any_registry_and_tag(name: str) -> None:
-    assert find_image(parse_reference(name)) is not None
+    assert CATALOGUE.find(parse_reference(name)) is not None
 
 
 @pytest.mark.parametrize("name", ["nosuch", "httpd:nosuch", "httpd:9.9.9", "ngnix"])
 def test_an_image_or_tag_that_does_not_exist_is_not_found(name: str) -> None:
-    assert find_image(parse_reference(name)) is None
+    assert CATALOGUE.find(parse_reference(name)) is None
 
 
 def test_an_image_id_depends_on_name_and_tag_alone() -> None:
@@ -70,14 +73,14 @@ def test_programs_of_an_image_are_python_functions_and_everything_else_is_not() 
     assert image("busybox").builtin(["sh"]) == ""
 
 
-@pytest.mark.parametrize("name", image_names())
+@pytest.mark.parametrize("name", CATALOGUE.names())
 def test_every_program_of_the_catalogue_exists(name: str) -> None:
     for program in image(name).programs.values():
         module, _, function = program.partition(":")
         assert callable(getattr(importlib.import_module(module), function))
 
 
-@pytest.mark.parametrize("name", image_names())
+@pytest.mark.parametrize("name", CATALOGUE.names())
 def test_every_image_says_what_it_is(name: str) -> None:
     found = image(name)
     assert found.about and found.repository.rpartition("/")[2] and found.env["PATH"]

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from sandboxed import Lab, run
 
+from lab_helpers.pocketkube.kubelet.runtime import Layer
+
 pytestmark = pytest.mark.kernel
 
 IMAGE = {
@@ -114,3 +116,48 @@ def test_a_file_can_not_replace_the_root() -> None:
         return "started"
 
     assert "/ can't be replaced" in run(scenario)
+
+
+@pytest.mark.parametrize("overlays", [True, False], ids=["overlay", "without overlay"])
+def test_an_added_images_files_are_where_they_belong_and_the_machines_stay(tmp_path: Path, overlays: bool) -> None:
+    tree, program = tmp_path / "a, tree: x", tmp_path / "prog"
+    for name in ("bin/hello", "usr/local/lib/hello/run", "app/x", "var/www/page", "etc/hello.conf"):
+        file = tree / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"#!/bin/sh\necho {name}\n")
+        file.chmod(0o755)
+    (tree / "link").symlink_to("app/x")
+    program.write_text("#!/bin/sh\necho alone\n")
+    program.chmod(0o755)
+    layers = [Layer(tree, "/"), Layer(program, "/opt/alone"), Layer(tree / "app", "/srv/covered")]
+    script = (
+        "hello; /usr/local/lib/hello/run; /app/x; /link; sh /var/www/page; sh /etc/hello.conf; /opt/alone; "
+        "/srv/covered/x; ls -d /bin/sh /usr/bin/env /etc/passwd /var/log /run"
+    )
+    code, out, err = in_container(script, overlays=overlays, layers=layers)
+    assert (code, err) == (0, "")
+    assert out.split() == [
+        "bin/hello", "usr/local/lib/hello/run", "app/x", "app/x", "var/www/page", "etc/hello.conf", "alone", "app/x",
+        "/bin/sh", "/etc/passwd", "/run", "/usr/bin/env", "/var/log",
+    ]  # fmt: skip
+
+
+def test_what_a_container_writes_into_an_added_image_stays_its_own(tmp_path: Path) -> None:
+    (tmp_path / "tree/data").mkdir(parents=True)
+    (tmp_path / "tree/data/x").write_text("before\n")
+    script = "echo after > /data/x; touch /data/new /opt/tree/data/new && cat /data/x /opt/tree/data/x"
+    layers = [Layer(tmp_path / "tree", "/"), Layer(tmp_path / "tree", "/opt/tree")]
+    assert in_container(script, layers=layers) == (0, "after\nbefore\n", "")
+    assert [path.name for path in (tmp_path / "tree/data").iterdir()] == ["x"]
+    assert (tmp_path / "tree/data/x").read_text() == "before\n"
+
+
+def test_an_image_whose_files_are_gone_is_told(tmp_path: Path) -> None:
+    async def scenario(lab: Lab) -> str:
+        try:
+            await lab.run(await lab.sandbox(), "true", layers=[Layer(tmp_path / "gone", "/")])
+        except RuntimeError as error:
+            return str(error)
+        return "started"
+
+    assert f"the image's files are gone: {tmp_path}/gone" in run(scenario)
