@@ -14,6 +14,7 @@ import socket
 import struct
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from dnslib import RCODE, DNSRecord
 
@@ -35,6 +36,7 @@ from .lifetime import run_until, told_to_end
 from .network.kernel import KernelEngine
 from .proxy.proxier import Proxier
 from .proxy.server import HEALTH_PORT, METRICS_PORT, ProxyDoors, ProxyServers
+from .proxy.service_health import ServiceHealthServers
 from .report import Report
 from .shell_server import ShellServer
 from .state import StateDir
@@ -97,7 +99,19 @@ class NodeProcess:
         runtime = KernelRuntime(engine, self.template, self.roots)
         informers = SharedInformers(client, clock)
         names = [(config.node_name(index), config.node_ip(index)) for index in range(config.nodes)]
-        proxiers = [Proxier(client, engine, name, ip, config, clock, informers=informers) for name, ip in names]
+        proxiers = [
+            Proxier(
+                client,
+                engine,
+                name,
+                ip,
+                config,
+                clock,
+                informers=informers,
+                health_servers=ServiceHealthServers(partial(engine.listen, name, "0.0.0.0")),
+            )
+            for name, ip in names
+        ]
         kubelets = [
             Kubelet(
                 client,

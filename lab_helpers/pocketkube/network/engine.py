@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from .flows import Flow
+
 INVALID_DROPPED_COUNTER = "ct_state_invalid_dropped_pkts"
 LOCALHOST_NODE_PORTS_COUNTER = "localhost_nps_accepted_pkts"
 NFACCT_COUNTERS = frozenset({INVALID_DROPPED_COUNTER, LOCALHOST_NODE_PORTS_COUNTER})
@@ -36,6 +38,17 @@ class Engine(Protocol):
 
     async def command(self, node: str, argv: Sequence[str], *, input: str = "") -> str:
         """Runs an administration command (ip, nft, conntrack) on a node and returns its output."""
+        ...
+
+    async def udp_flows(self, node: str) -> list[Flow]:
+        """The UDP connections that a node keeps track of. Raises EngineError."""
+        ...
+
+    async def forget_flows(self, node: str, flows: Sequence[Flow]) -> None:
+        """Makes a node forget connections: their next packet is looked at as the first of a new one.
+
+        Raises EngineError.
+        """
         ...
 
     def shell_environment(self, place: str) -> Mapping[str, str]:

@@ -14,17 +14,22 @@ import contextlib
 import ipaddress
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from .. import linux
 from ..config import ClusterConfig
 from ..kubelet.template import SpawnError, Template
 from ..linux import Namespace
+from . import flows
 from .engine import NFACCT_COUNTERS, EngineError
+from .flows import Flow
 from .ipam import PodAddresses
 from .netlink import LOOPBACK, Netlink
+
+_T = TypeVar("_T")
 
 OUTSIDE = "outside"
 LINK_LOCAL_GATEWAY = "169.254.1.1"
@@ -194,6 +199,21 @@ class KernelEngine:
             said = done.stderr.strip() or done.stdout.strip()
             raise EngineError(said or f"{argv[0]} ended with exit status {done.status.exit_code}")
         return done.stdout
+
+    async def udp_flows(self, node: str) -> list[Flow]:
+        """The UDP connections that a node keeps track of. Raises EngineError."""
+        return self._with_conntrack(node, flows.udp_flows)
+
+    async def forget_flows(self, node: str, stale: Sequence[Flow]) -> None:
+        """Makes a node forget connections. Raises EngineError."""
+        self._with_conntrack(node, lambda: flows.forget(stale))
+
+    def _with_conntrack(self, node: str, act: Callable[[], _T]) -> _T:
+        try:
+            with self._inside(self._nodes[node].machine.network):
+                return act()
+        except OSError as error:
+            raise EngineError(str(error)) from error
 
     def shell_environment(self, place: str) -> Mapping[str, str]:
         """Nothing: a process at a place is in the real network."""

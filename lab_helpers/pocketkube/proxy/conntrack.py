@@ -1,47 +1,52 @@
 """Which UDP connections the kernel has to forget when endpoints come or go.
 
 UDP has no end of a connection: a client that keeps its port would be sent to a gone endpoint for as long as it
-talks, since rules are asked for the first packet only. Models pkg/proxy/conntrack/cleanup.go (v1.36).
+talks, since rules are asked for the first packet only. So whatever was sent to a Service and is not answered by one
+of its serving endpoints is forgotten. Models pkg/proxy/conntrack/cleanup.go (v1.36).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from .endpoints import Endpoint
-from .rules import Ports
-from .services import ServicePort
-
-_DELETE = ("conntrack", "-D", "-p", "udp")
+from ..network.flows import Flow
+from .service_ports import Ports
 
 
-def stale_flows(before: Ports, after: Ports) -> list[tuple[str, ...]]:
-    """The `conntrack` commands to run when the ports of one Service change."""
-    now = {(port.name, port.protocol): endpoints for port, endpoints in after}
-    return [
-        command
-        for port, endpoints in before
-        if port.protocol == "udp"
-        for command in _commands(port, endpoints, now.get((port.name, port.protocol), ()))
-    ]
+class _Server(NamedTuple):
+    ip: str
+    port: int
 
 
-def _commands(
-    port: ServicePort, before: tuple[Endpoint, ...], after: tuple[Endpoint, ...]
-) -> Iterator[tuple[str, ...]]:
-    serving = {endpoint.ip for endpoint in after if endpoint.serving}
-    gone = sorted({endpoint.ip for endpoint in before if endpoint.serving} - serving)
-    for ip in gone:
-        for destination in _destinations(port):
-            yield (*_DELETE, *destination, "--dst-nat", ip)
-    if serving and not any(endpoint.serving for endpoint in before):
-        # What was sent while nobody served went nowhere, and would go on doing so.
-        for destination in _destinations(port):
-            yield (*_DELETE, *destination)
+def udp_endpoints_changed(before: Ports, after: Ports) -> bool:
+    """True if a UDP port of a Service got or lost an endpoint."""
+    return _udp_endpoints(before) != _udp_endpoints(after)
 
 
-def _destinations(port: ServicePort) -> Iterator[tuple[str, ...]]:
-    for ip in (port.cluster_ip, *port.external_ips, *port.load_balancer_vips):
-        yield ("--orig-dst", ip)
-    if port.node_port:
-        yield ("--dport", str(port.node_port))
+def stale_flows(flows: Iterable[Flow], services: Iterable[Ports]) -> list[Flow]:
+    """Those of the connections that have to be forgotten. A Service without endpoints leaves its own alone."""
+    by_address: dict[_Server, set[_Server]] = {}
+    by_node_port: dict[int, set[_Server]] = {}
+    for port, endpoints in (pair for ports in services for pair in ports):
+        serving = {_Server(endpoint.ip, endpoint.port) for endpoint in endpoints if endpoint.serving}
+        if port.protocol != "udp" or not serving:
+            continue
+        for ip in (port.cluster_ip, *port.external_ips, *port.load_balancer_vips):
+            by_address[_Server(ip, port.port)] = serving
+        if port.node_port:
+            by_node_port[port.node_port] = serving
+
+    def is_stale(flow: Flow) -> bool:
+        wanted = (by_address.get(_Server(flow.destination, flow.port)), by_node_port.get(flow.port))
+        return any(serving is not None and _Server(flow.server, flow.server_port) not in serving for serving in wanted)
+
+    return [flow for flow in flows if is_stale(flow)]
+
+
+def _udp_endpoints(ports: Ports) -> dict[str, set[tuple[str, bool]]]:
+    return {
+        port.name: {(endpoint.address, endpoint.serving) for endpoint in endpoints}
+        for port, endpoints in ports
+        if port.protocol == "udp" and endpoints
+    }

@@ -1,12 +1,10 @@
-"""kube-proxy on one node: watches Services and EndpointSlices and keeps the node's rules in step.
+"""kube-proxy on one node: watches Services and EndpointSlices and keeps the node's kernel in step.
 
-Changes are gathered for a few milliseconds and written in one `iptables-restore`: everything at first and after a
-failure (a full sync), else the shared chains and those of the Services that changed (a partial sync). Every
-`SYNC_PERIOD` it looks whether somebody flushed its chains or took rules out of them, and writes everything again.
-What the rules are is left to `rules`, how they get into the kernel to the engine.
+Changes are gathered for a few milliseconds and written at once. Every `SYNC_PERIOD` it looks whether somebody took
+its rules away, and writes everything again. What is written is left to a `ProxyMode`.
 
-Models Proxier in pkg/proxy/iptables/proxier.go (v1.36), with two differences on purpose: a change need not wait for a
-second to be over, and a rule that is missing is noticed within the period, not only a chain.
+Models Proxier in pkg/proxy/iptables/proxier.go and pkg/proxy/nftables/proxier.go (v1.36), with two differences on
+purpose: a change need not wait for a second to be over, and a rule that is missing is noticed within the period.
 """
 
 from __future__ import annotations
@@ -15,19 +13,21 @@ import asyncio
 import logging
 import time
 
-from ...iptables import parse
 from ..client import Client, EventType
 from ..clock import Clock
 from ..config import ClusterConfig
 from ..informer import SharedInformers
-from ..metrics import Histogram
 from ..network.engine import Engine, EngineError
-from ..objects import Obj, key_of
-from .base_rules import missing_jumps, service_chains
-from .conntrack import stale_flows
-from .drift import Expectation
+from ..objects import Obj, is_deleting, key_of
+from ..resources.taints import taints_of
+from .conntrack import stale_flows, udp_endpoints_changed
+from .figures import ProxyFigures
+from .health import ProxyHealth
+from .iptables_mode import IptablesMode
+from .mode import ProxyMode
 from .options import NodeInfo, ProxyOptions
-from .rules import RuleBook, ports_with_endpoints, service_key_of
+from .service_health import ServiceHealthServers
+from .service_ports import Ports, ports_with_endpoints, service_key_of
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +35,11 @@ SYNC_PERIOD = 30.0
 _GATHER = 0.003
 _FIRST_RETRY = 0.1
 _MOST_NAMED = 5
-_DURATIONS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192)
+_TO_BE_DELETED = "ToBeDeletedByClusterAutoscaler"
 
 
 class Proxier:
-    """Keeps the rules of one node in step with the cluster."""
+    """Keeps one node in step with the cluster."""
 
     def __init__(
         self,
@@ -52,38 +52,41 @@ class Proxier:
         *,
         informers: SharedInformers | None = None,
         options: ProxyOptions | None = None,
+        health_servers: ServiceHealthServers | None = None,
     ) -> None:
-        """With `informers` of its own the caller runs them, and several nodes can share one copy of the cluster."""
+        """With `informers` of its own the caller runs them, and several nodes can share one copy of the cluster.
+
+        `health_servers` answer on the health check node ports of Services; without them nobody does.
+        """
         self.synced = asyncio.Event()
-        """Set once the kernel has all rules for the first time."""
+        """Set once the kernel has everything for the first time."""
         self.node = node_name
-        self.last_sync = 0.0
-        """When the kernel was last found to have all rules, in seconds since the epoch."""
-        self.sync_durations = Histogram(
-            "kubeproxy_sync_proxy_rules_duration_seconds",
-            "[ALPHA] SyncProxyRules latency in seconds",
-            ("ip_family",),
-            _DURATIONS,
-        )
+        self.config = config
+        self.figures = ProxyFigures()
         self._engine = engine
         self._clock = clock or Clock()
+        self.health = ProxyHealth(self._clock)
+        self._health_servers = health_servers
+        if health_servers is not None:
+            health_servers.proxy_health = self.health
         self._own_informers = informers is None
         self._informers = informers or SharedInformers(client, self._clock)
+        self._nodes = self._informers.get("nodes")
         self._services = self._informers.get("services")
         self._slices = self._informers.get("endpointslices.discovery.k8s.io")
         self._services.add_handler(self._on_service)
         self._slices.add_handler(self._on_slice)
         self._slices_of: dict[str, dict[str, Obj]] = {}
+        self._ports: dict[str, Ports] = {}
         self._dirty: set[str] = set()
         self._wake = asyncio.Event()
         if options is None:
             options = ProxyOptions(cluster_cidr=config.pod_cidr, nfacct_counters=engine.nfacct)
-        self._book = RuleBook(NodeInfo(node_name, node_ip), options)
+        self._node_info = NodeInfo(node_name, node_ip)
+        self.mode: ProxyMode = _mode(config, engine, self._node_info, options)
         self._full = True
-        self._in_kernel: set[str] = set()
-        self._expectation = Expectation()
+        self._forget_flows = False
         self._lock = asyncio.Lock()
-        self._forget: list[tuple[str, ...]] = []
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -94,25 +97,31 @@ class Proxier:
             group.create_task(self._check_loop(), name="kube-proxy check")
 
     async def sync_rules(self) -> None:
-        """Brings the kernel's rules up to date. Raises EngineError if it refuses; the next sync is full then."""
+        """Brings the kernel up to date. Raises EngineError if it refuses; everything is written next time then."""
         async with self._lock:
             self._take_changes()
-            if not (self._full or self._book.changed):
-                return
-            full, self._full = self._full, True
-            began = time.perf_counter()
-            await self._write_rules(full)
-            self.sync_durations.observe(time.perf_counter() - began, "IPv4")
-            self._full = False
-            self.last_sync = self._clock.now()
-            await self._forget_flows()
+            if self._full or self.mode.changed:
+                full, self._full = self._full, True
+                began = time.perf_counter()
+                await self.mode.write(full=full)
+                self.figures.synced(time.perf_counter() - began, self._clock.now(), full=full)
+                self._full = False
+            self.health.updated()
+            if self._health_servers is not None:
+                await self._health_servers.sync(self._ports)
+            await self._clean_conntrack()
+
+    def node_eligible(self) -> bool:
+        """False if this node is about to be removed, so that load balancers shall not use it any more."""
+        node = self._nodes.get(self.node)
+        return node is not None and not is_deleting(node) and _TO_BE_DELETED not in {t["key"] for t in taints_of(node)}
 
     async def check_rules(self) -> None:
-        """Asks for a full sync if the kernel's rules are not those that were written."""
+        """Asks for everything to be written anew if the kernel does not have what was written."""
         async with self._lock:
-            missing = self._expectation.missing(await self._engine.save(self.node))
+            missing = await self.mode.missing()
         if missing:
-            chains = ", ".join(key.chain for key in missing[:_MOST_NAMED]) + (", ..." if missing[_MOST_NAMED:] else "")
+            chains = ", ".join(missing[:_MOST_NAMED]) + (", ..." if missing[_MOST_NAMED:] else "")
             log.warning("%s: somebody else changed the rules of %s: writing them all again", self.node, chains)
             self._full = True
             self._wake.set()
@@ -137,6 +146,7 @@ class Proxier:
 
     def _mark(self, key: str) -> None:
         self._dirty.add(key)
+        self.health.queued()
         self._wake.set()
 
     def _take_changes(self) -> None:
@@ -144,34 +154,24 @@ class Proxier:
         for key in dirty:
             slices = self._slices_of.get(key, {})
             in_order = [slices[name] for name in sorted(slices)]
-            ports = ports_with_endpoints(self._services.get(key), in_order, self._book.node)
-            before = self._book.ports(key)
-            if self._book.set_service(key, ports):
-                self._forget += stale_flows(before, ports)
+            ports = ports_with_endpoints(self._services.get(key), in_order, self._node_info)
+            before = self._ports.pop(key, ())
+            if ports:
+                self._ports[key] = ports
+            if ports != before:
+                self.mode.set_service(key, ports)
+                self._forget_flows = self._forget_flows or udp_endpoints_changed(before, ports)
 
-    async def _write_rules(self, full: bool) -> None:
-        changed, self._book.changed = self._book.changed, set()
-        wanted = self._book.chains()
-        if full:
-            saved = parse(await self._engine.save(self.node))
-            stale = service_chains(saved) - wanted
-            text = self._book.full_text(jumps=missing_jumps(saved), stale=stale)
-        else:
-            stale = self._in_kernel - wanted
-            text = self._book.partial_text(changed, stale=stale)
-        await self._engine.restore(self.node, text)
-        self._in_kernel = wanted
-        self._expectation.written(text, full=full, deleted=stale)
-        log.info("%s: wrote %s", self.node, "all rules" if full else "the rules of " + ", ".join(sorted(changed)))
-
-    async def _forget_flows(self) -> None:
-        commands, self._forget = self._forget, []
-        for command in commands:
-            try:
-                await self._engine.command(self.node, command)
-            except EngineError as error:
-                # Also how the tool says that there was nothing to forget.
-                log.debug("%s: %s", self.node, error)
+    async def _clean_conntrack(self) -> None:
+        if not self._forget_flows:
+            return
+        self._forget_flows = False
+        try:
+            stale = stale_flows(await self._engine.udp_flows(self.node), self._ports.values())
+            if stale:
+                await self._engine.forget_flows(self.node, stale)
+        except EngineError as error:
+            log.warning("%s: stale UDP connections may be left: %s", self.node, error)
 
     async def _sync_loop(self) -> None:
         await self._services.synced.wait()
@@ -182,6 +182,7 @@ class Proxier:
             try:
                 await self.sync_rules()
             except EngineError as error:
+                self.figures.failed()
                 log.error("%s: the rules could not be written, trying again in %.1f s: %s", self.node, pause, error)
                 await self._clock.sleep(pause)
                 pause = min(pause * 2, SYNC_PERIOD)
@@ -199,3 +200,7 @@ class Proxier:
                 await self.check_rules()
             except EngineError as error:
                 log.warning("%s: the rules could not be read: %s", self.node, error)
+
+
+def _mode(config: ClusterConfig, engine: Engine, node: NodeInfo, options: ProxyOptions) -> ProxyMode:
+    return IptablesMode(engine, node, options)

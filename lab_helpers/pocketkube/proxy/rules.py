@@ -13,15 +13,11 @@ from dataclasses import dataclass
 
 from ...iptables import Rule
 from ...iptables.renderer import render_rule
-from ..objects import SERVICE_NAME_LABEL, Obj, key_of, labels_of, namespace_of
+from ..objects import Obj, key_of
 from . import base_rules as base
-from .endpoints import Endpoint, PortKey, endpoints_by_port
 from .options import NodeInfo, ProxyOptions
+from .service_ports import Ports, count_endpoints, ports_with_endpoints, service_key_of
 from .service_rules import MARK_MASQ, SERVICES, ServiceRules, service_rules
-from .services import ServicePort, service_ports
-
-Ports = tuple[tuple[ServicePort, tuple[Endpoint, ...]], ...]
-"""The ports of one Service, each with its endpoints."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +51,6 @@ def _chain_line(chain: str) -> str:
     return f":{chain} - [0:0]"
 
 
-def ports_with_endpoints(service: Obj | None, slices: Iterable[Obj], node: NodeInfo) -> Ports:
-    """The ports of a Service, each with its endpoints as they look from the node."""
-    ports = service_ports(service) if service is not None else []
-    if not ports:
-        return ()
-    endpoints = endpoints_by_port(slices, node.name)
-    return tuple((port, endpoints.get(PortKey(port.port_name, port.protocol), ())) for port in ports)
-
-
 class RuleBook:
     """The rules of all Services on one node, and which of them the kernel has not seen yet."""
 
@@ -85,7 +72,7 @@ class RuleBook:
         before = self._ports.get(key, ())
         if ports == before:
             return False
-        self.total_endpoints += _count(ports) - _count(before)
+        self.total_endpoints += count_endpoints(ports) - count_endpoints(before)
         if ports:
             self._ports[key] = ports
         else:
@@ -185,16 +172,6 @@ def render_rules(
         key = key_of(service)
         book.set_service(key, ports_with_endpoints(service, by_service.get(key, ()), node))
     return book.full_text()
-
-
-def service_key_of(endpoint_slice: Obj) -> str:
-    """`namespace/name` of the Service that an EndpointSlice belongs to, or the empty string."""
-    name = labels_of(endpoint_slice).get(SERVICE_NAME_LABEL)
-    return f"{namespace_of(endpoint_slice)}/{name}" if name else ""
-
-
-def _count(ports: Ports) -> int:
-    return sum(len(endpoints) for _, endpoints in ports)
 
 
 def _table(name: str, chains: Sequence[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""kube-proxy's own HTTP servers on its node: figures and mode on 127.0.0.1:10249, health on port 10256.
+"""kube-proxy's own HTTP servers on its node: figures, mode and configuration on port 10249, health on port 10256.
 
 Models cmd/kube-proxy/app/server.go and pkg/proxy/healthcheck/proxy_health.go (v1.36).
 """
@@ -8,16 +8,18 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from ..metrics import CONTENT_TYPE, Family, Gauge, process_families, render
+from ..metrics import CONTENT_TYPE, render
+from .configuration import configuration
 from .proxier import Proxier
 
 METRICS_PORT, HEALTH_PORT = 10249, 10256
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+_NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
 
 
 class ProxyDoors(NamedTuple):
@@ -51,28 +53,27 @@ class ProxyServers:
         self._servers.append(await asyncio.get_running_loop().create_server(server, sock=listener))
 
 
+def _not_found() -> web.Response:
+    return web.Response(status=404, text="404 page not found\n", headers=_NO_SNIFFING)
+
+
 class _Figures:
     def __init__(self, proxier: Proxier) -> None:
-        self._families: list[Family] = [
-            proxier.sync_durations,
-            Gauge(
-                "kubeproxy_sync_proxy_rules_last_timestamp_seconds",
-                "[ALPHA] The last time proxy rules were successfully synced",
-                ("ip_family",),
-                lambda: [(("IPv4",), proxier.last_sync)],
-            ),
-            *process_families(),
-        ]
+        self._proxier = proxier
+        self._families = list(proxier.figures.families())
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         match request.path:
             case "/proxyMode":
-                return web.Response(text="iptables")
+                return web.Response(text=self._proxier.mode.name, headers=_NO_SNIFFING)
             case "/healthz":
-                return web.Response(text="ok")
+                return web.Response(text="ok", headers=_NO_SNIFFING)
             case "/metrics":
                 return web.Response(body=render(self._families), headers={"Content-Type": CONTENT_TYPE})
-        return web.Response(status=404, text="404 page not found\n")
+            case "/configz":
+                config = configuration(self._proxier.config, self._proxier.node)
+                return web.json_response({"kubeproxy.config.k8s.io": config})
+        return _not_found()
 
 
 class _Health:
@@ -80,9 +81,19 @@ class _Health:
         self._proxier = proxier
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        if request.path not in ("/healthz", "/livez"):
-            return web.Response(status=404, text="404 page not found\n")
-        times = {"lastUpdated": self._proxier.last_sync, "currentTime": datetime.now(UTC).timestamp()}
-        told = {name: str(datetime.fromtimestamp(seconds, UTC)) for name, seconds in times.items()}
-        status = 200 if self._proxier.synced.is_set() else 503
-        return web.json_response({**told, "nodeEligible": True}, status=status)
+        health, figures = self._proxier.health, self._proxier.figures
+        match request.path:
+            case "/healthz":
+                eligible = self._proxier.node_eligible()
+                code = 200 if health.healthy and eligible else 503
+                figures.healthz.count(str(code))
+                return self._respond(code, health.report(node_eligible=eligible))
+            case "/livez":
+                code = 200 if health.healthy else 503
+                figures.livez.count(str(code))
+                return self._respond(code, health.report())
+        return _not_found()
+
+    @staticmethod
+    def _respond(code: int, report: dict[str, Any]) -> web.StreamResponse:
+        return web.json_response(report, status=code, headers=_NO_SNIFFING)

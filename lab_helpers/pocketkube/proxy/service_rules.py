@@ -14,9 +14,10 @@ from functools import lru_cache
 
 from ...iptables import Condition, Match, Option, Rule, Target
 from ..network.engine import LOCALHOST_NODE_PORTS_COUNTER
-from .endpoints import Categories, Endpoint, categorize
+from .endpoints import Endpoint
 from .naming import endpoint_chain
 from .options import NodeInfo, ProxyOptions
+from .routing import Routing
 from .services import ServicePort
 
 SERVICES = "KUBE-SERVICES"
@@ -53,7 +54,7 @@ def service_rules(
     port: ServicePort, endpoints: Sequence[Endpoint], node: NodeInfo, options: ProxyOptions, *, large: bool = False
 ) -> ServiceRules:
     """The rules of a Service port; `large`: leave out the comments at its endpoints, as in a cluster with many."""
-    writer = _Writer(port, categorize(endpoints, port, node.name, node.zone), node, options, large)
+    writer = _Writer(Routing.of(port, endpoints, node), node, options, large)
     return ServiceRules(port.name, tuple(writer.entries()), writer.chains(), len(endpoints))
 
 
@@ -63,21 +64,20 @@ def comment(text: str) -> Match:
 
 
 class _Writer:
-    def __init__(
-        self, port: ServicePort, categories: Categories, node: NodeInfo, options: ProxyOptions, large: bool
-    ) -> None:
-        self.port = port
-        self.categories = categories
+    def __init__(self, routing: Routing, node: NodeInfo, options: ProxyOptions, large: bool) -> None:
+        self.routing = routing
+        self.port = port = routing.port
         self.node = node
         self.options = options
         self.large = large
         self.protocol = Condition(port.protocol)
-        self.has_endpoints = categories.any
-        self.has_internal = categories.any and not (port.internal_policy_local and not categories.local)
-        self.has_external = categories.any and not (port.external_policy_local and not categories.local)
-        self.uses_firewall = categories.any and bool(port.load_balancer_vips and port.source_ranges)
+        self.has_endpoints = routing.has_endpoints
+        self.has_internal = routing.has_internal
+        self.has_external = routing.has_external
+        self.uses_firewall = routing.has_endpoints and bool(port.load_balancer_vips and port.source_ranges)
         self.internal_chain = port.local_policy_chain if port.internal_policy_local else port.cluster_policy_chain
-        self.sep = {e.address: endpoint_chain(port.name, port.protocol, e.address) for e in categories.reachable}
+        reachable = routing.categories.reachable
+        self.sep = {e.address: endpoint_chain(port.name, port.protocol, e.address) for e in reachable}
 
     def entries(self) -> Iterator[Entry]:
         """The rules in shared chains by which traffic comes in, or is turned away."""
@@ -92,19 +92,19 @@ class _Writer:
 
     def chains(self) -> dict[str, tuple[Rule, ...]]:
         """The port's own chains and the rules in them."""
-        port, categories = self.port, self.categories
+        port, routing = self.port, self.routing
         found: dict[str, list[Rule]] = {}
         if self.has_internal:
             found.setdefault(self.internal_chain, []).extend(self._masquerade_off_cluster())
-        if self.has_endpoints and port.externally_accessible:
+        if routing.uses_external:
             found[port.external_chain] = list(self._external())
         if self.uses_firewall:
             found[port.firewall_chain] = list(self._firewall())
-        if categories.cluster and port.uses_cluster_endpoints:
-            found.setdefault(port.cluster_policy_chain, []).extend(self._balance(categories.cluster))
-        if categories.local and port.uses_local_endpoints:
-            found.setdefault(port.local_policy_chain, []).extend(self._balance(categories.local))
-        for endpoint in categories.reachable:
+        if routing.cluster:
+            found.setdefault(port.cluster_policy_chain, []).extend(self._balance(routing.cluster))
+        if routing.local:
+            found.setdefault(port.local_policy_chain, []).extend(self._balance(routing.local))
+        for endpoint in routing.categories.reachable:
             found[self.sep[endpoint.address]] = list(self._endpoint(endpoint))
         return {chain: tuple(rules) for chain, rules in found.items()}
 

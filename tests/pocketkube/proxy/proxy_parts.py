@@ -17,6 +17,7 @@ from lab_helpers.errors import InvalidInput
 from lab_helpers.iptables import Chain, Ruleset, Table, Tables, canonical
 from lab_helpers.pocketkube.client import ObjList, WatchEvent
 from lab_helpers.pocketkube.network.engine import EngineError
+from lab_helpers.pocketkube.network.flows import Flow
 from lab_helpers.pocketkube.objects import Obj, key_of
 from lab_helpers.pocketkube.proxy.options import NFACCT_COUNTERS, NodeInfo
 
@@ -90,12 +91,15 @@ def recorded_objects(name: str) -> tuple[list[Obj], list[Obj]]:
     return [i for i in items if i["kind"] == "Service"], [i for i in items if i["kind"] == "EndpointSlice"]
 
 
+_RESOURCES = {"Service": "services", "EndpointSlice": "endpointslices.discovery.k8s.io", "Node": "nodes"}
+
+
 class WatchedApi:
     """A Client that lists and watches what a test puts into it."""
 
     def __init__(self) -> None:
         self._version = 1
-        self._objects: dict[str, dict[str, Obj]] = {"services": {}, "endpointslices.discovery.k8s.io": {}}
+        self._objects: dict[str, dict[str, Obj]] = {name: {} for name in _RESOURCES.values()}
         self._watchers: dict[str, list[asyncio.Queue[WatchEvent]]] = {resource: [] for resource in self._objects}
 
     def put(self, obj: Obj) -> None:
@@ -113,7 +117,7 @@ class WatchedApi:
 
     @staticmethod
     def _resource(obj: Obj) -> str:
-        return "services" if obj["kind"] == "Service" else "endpointslices.discovery.k8s.io"
+        return _RESOURCES[obj["kind"]]
 
     def _tell(self, obj: Obj, event: Any) -> None:
         for queue in self._watchers[self._resource(obj)]:
@@ -138,7 +142,7 @@ class MemoryEngine:
     def __init__(self) -> None:
         self.tables = Tables()
         self.texts: list[str] = []
-        self.commands: list[tuple[str, ...]] = []
+        self.flows: list[Flow] = []
         self.refusals = 0
 
     async def restore(self, node: str, text: str) -> None:
@@ -155,8 +159,13 @@ class MemoryEngine:
         return self.tables.save(table, counters=counters)
 
     async def command(self, node: str, argv: Sequence[str], *, input: str = "") -> str:
-        self.commands.append(tuple(argv))
-        return ""
+        raise EngineError(f"there is no {argv[0]} here")
+
+    async def udp_flows(self, node: str) -> list[Flow]:
+        return self.flows
+
+    async def forget_flows(self, node: str, flows: Sequence[Flow]) -> None:
+        self.flows = [flow for flow in self.flows if flow not in flows]
 
     def shell_environment(self, place: str) -> Mapping[str, str]:
         return {}
@@ -196,6 +205,12 @@ class NamespaceEngine:
         if process.returncode:
             raise EngineError(err.decode())
         return out.decode()
+
+    async def udp_flows(self, node: str) -> list[Flow]:
+        return []
+
+    async def forget_flows(self, node: str, flows: Sequence[Flow]) -> None:
+        raise AssertionError("nothing to forget")
 
     def shell_environment(self, place: str) -> Mapping[str, str]:
         return {}

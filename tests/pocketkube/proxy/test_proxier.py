@@ -25,6 +25,7 @@ from waiting import until_async
 from lab_helpers.iptables import distribution, parse
 from lab_helpers.pocketkube.config import ClusterConfig
 from lab_helpers.pocketkube.network.engine import Engine
+from lab_helpers.pocketkube.network.flows import Flow
 from lab_helpers.pocketkube.proxy.naming import is_service_chain
 from lab_helpers.pocketkube.proxy.proxier import Proxier
 
@@ -181,14 +182,23 @@ def test_udp_connections_are_forgotten_when_their_endpoint_goes() -> None:
         api, engine = WatchedApi(), MemoryEngine()
         api.put(service(ports=[{**port, "nodePort": 30053}], type="NodePort"))
         async with running(api, engine):
+            into_nothing = Flow("10.96.0.20", 53, "10.96.0.20", 53)
+            engine.flows = [into_nothing]
             api.put(endpoint_slice(["10.244.0.2", "10.244.0.3"], ports=[port]))
-            await until_async(lambda: len(engine.commands) == 2)
-            assert engine.commands[0] == ("conntrack", "-D", "-p", "udp", "--orig-dst", "10.96.0.20")
+            await until_async(lambda: engine.flows == [])
+            staying = [
+                Flow("10.96.0.20", 53, "10.244.0.2", 53),
+                Flow("10.96.0.20", 54, "10.244.0.3", 54),  # No port of the Service.
+                Flow("10.96.0.99", 53, "10.244.0.3", 53),  # Another Service.
+            ]
+            over_node_port = Flow("192.168.49.2", 30053, "10.244.0.3", 53)
+            engine.flows = [Flow("10.96.0.20", 53, "10.244.0.3", 53), *staying, over_node_port]
             api.put(endpoint_slice(["10.244.0.2"], ports=[port]))
-            await until_async(lambda: len(engine.commands) == 4)
-            gone = ("--dst-nat", "10.244.0.3")
-            assert engine.commands[2] == ("conntrack", "-D", "-p", "udp", "--orig-dst", "10.96.0.20", *gone)
-            assert engine.commands[3] == ("conntrack", "-D", "-p", "udp", "--dport", "30053", *gone)
+            await until_async(lambda: engine.flows == staying)
+            # Without any endpoint there is nobody else to send a client to.
+            api.put(endpoint_slice([], ports=[port]))
+            await until_async(lambda: endpoints(engine, port="dns") == [])
+            assert engine.flows == staying
 
     asyncio.run(scenario())
 

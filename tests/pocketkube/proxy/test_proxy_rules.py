@@ -15,7 +15,8 @@ from lab_helpers.iptables.renderer import render_rule
 from lab_helpers.pocketkube.objects import Obj
 from lab_helpers.pocketkube.proxy import naming
 from lab_helpers.pocketkube.proxy.options import NodeInfo, ProxyOptions
-from lab_helpers.pocketkube.proxy.rules import RuleBook, ports_with_endpoints, render_rules
+from lab_helpers.pocketkube.proxy.rules import RuleBook, render_rules
+from lab_helpers.pocketkube.proxy.service_ports import ports_with_endpoints
 
 SVC, SVL = "KUBE-SVC-LOLE4ISW44XBNF3G", "KUBE-SVL-LOLE4ISW44XBNF3G"
 EXT, FW = "KUBE-EXT-LOLE4ISW44XBNF3G", "KUBE-FW-LOLE4ISW44XBNF3G"
