@@ -34,6 +34,7 @@ from .kubelet.server import KubeletServer
 from .kubelet.template import Template
 from .lifetime import run_until, told_to_end
 from .network.kernel import KernelEngine
+from .network.load_balancer import LoadBalancers
 from .proxy.proxier import Proxier
 from .proxy.server import HEALTH_PORT, METRICS_PORT, ProxyDoors, ProxyServers
 from .proxy.service_health import ServiceHealthServers
@@ -99,6 +100,7 @@ class NodeProcess:
         runtime = KernelRuntime(engine, self.template, self.roots)
         informers = SharedInformers(client, clock)
         names = [(config.node_name(index), config.node_ip(index)) for index in range(config.nodes)]
+        LoadBalancers(informers, engine.balance, dict(names))
         proxiers = [
             Proxier(
                 client,

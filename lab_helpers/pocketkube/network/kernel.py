@@ -49,6 +49,10 @@ _NODE_SETTINGS = {
     # A Service without endpoints says so to every connection; with the default limit all but the first few time out.
     "ipv4/icmp_ratelimit": "0",
 }
+_OUTSIDE_SETTINGS = {
+    # Which of several nodes gets a connection depends on its ports, not on its addresses alone.
+    "ipv4/fib_multipath_hash_policy": "1",
+}
 _POD_LINK_SETTINGS = {"ipv4/conf/default/proxy_arp": "1"}
 """Inherited by every link made later: the Pods'."""
 
@@ -169,6 +173,19 @@ class KernelEngine:
         listener.listen(512)
         return listener
 
+    def balance(self, address: str, nodes: Sequence[str]) -> None:
+        """Lets the outside machine send connections to an address to these nodes in turn, or to nobody.
+
+        An address that is none of the node network's is not the outside machine's business.
+        """
+        if ipaddress.ip_address(address) not in ipaddress.ip_network(self._config.node_cidr):
+            return
+        if nodes:
+            self._outside_netlink.spread_route(self._bridge, address, nodes)
+            return
+        with contextlib.suppress(ProcessLookupError):  # ESRCH: there was no route.
+            self._outside_netlink.delete_route(address)
+
     async def restore(self, node: str, text: str) -> None:
         """Applies one iptables-restore input. Raises EngineError with iptables' own words."""
         await self.command(node, [self._restore_program, *RESTORE_WAIT, "--noflush", "--counters"], input=text)
@@ -222,7 +239,7 @@ class KernelEngine:
     def _make_outside(self) -> Machine:
         self._lock_dir.mkdir()
         netlink = Netlink()
-        _write_settings(_COMMON_SETTINGS)
+        _write_settings(_COMMON_SETTINGS | _OUTSIDE_SETTINGS)
         netlink.set_up(LOOPBACK)
         self._bridge = netlink.add_bridge("br0")
         self._outside_netlink = netlink

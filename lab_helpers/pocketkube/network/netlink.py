@@ -9,24 +9,26 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from collections.abc import Sequence
 
 _PROTOCOL_ROUTE = 0
 _PROTOCOL_NETFILTER = 12
 
 _ERROR = 2
 _NEW_LINK, _DELETE_LINK, _GET_LINK = 16, 17, 18
-_NEW_ADDRESS, _NEW_ROUTE, _SET_NEIGHBOUR_TABLE = 20, 24, 67
+_NEW_ADDRESS, _NEW_ROUTE, _DELETE_ROUTE, _SET_NEIGHBOUR_TABLE = 20, 24, 25, 67
 _NEW_ACCOUNTING = 7 << 8  # NFNL_SUBSYS_ACCT, NFNL_MSG_ACCT_NEW
 
 _REQUEST, _ACKNOWLEDGE = 0x1, 0x4
 _CREATE = 0x400 | 0x200  # NLM_F_CREATE, NLM_F_EXCL
+_REPLACE = 0x400 | 0x100  # NLM_F_CREATE, NLM_F_REPLACE
 
 _NESTED = 0x8000
 _LINK_NAME, _LINK_MASTER, _LINK_INFO, _LINK_NAMESPACE_FD = 3, 10, 18, 28
 _INFO_KIND, _INFO_DATA = 1, 2
 _VETH_PEER = 1
 _ADDRESS, _ADDRESS_LOCAL, _ADDRESS_BROADCAST = 1, 2, 4
-_ROUTE_DESTINATION, _ROUTE_LINK, _ROUTE_GATEWAY = 1, 4, 5
+_ROUTE_DESTINATION, _ROUTE_LINK, _ROUTE_GATEWAY, _ROUTE_MULTIPATH = 1, 4, 5, 9
 _NEIGHBOUR_NAME, _NEIGHBOUR_PARAMETERS = 1, 6
 _PARAMETER_LINK, _PARAMETER_PROXY_DELAY = 1, 13
 _ACCOUNTING_NAME = 1
@@ -56,6 +58,12 @@ def _number(kind: int, number: int) -> bytes:
 
 def _link_header(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
     return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, flags, change)
+
+
+def _route_to(destination: str) -> bytes:
+    """The beginning of a message about the route to one address, over a gateway."""
+    facts = (socket.AF_INET, 32, 0, 0, _TABLE_MAIN, _ORIGIN_STATIC, _SCOPE_ANYWHERE, _UNICAST, 0)
+    return struct.pack("=BBBBBBBBI", *facts) + _attribute(_ROUTE_DESTINATION, socket.inet_aton(destination))
 
 
 class Netlink:
@@ -115,6 +123,19 @@ class Netlink:
         if via:
             body += _attribute(_ROUTE_GATEWAY, socket.inet_aton(via))
         self._create(_NEW_ROUTE, body + _number(_ROUTE_LINK, index))
+
+    def spread_route(self, index: int, destination: str, gateways: Sequence[str]) -> None:
+        """Sends packets for one address to several gateways, each connection to one; instead of what was there."""
+        hops = b""
+        for gateway in gateways:
+            via = _attribute(_ROUTE_GATEWAY, socket.inet_aton(gateway))
+            hops += struct.pack("=HBBi", 8 + len(via), 0, 0, index) + via
+        body = _route_to(destination) + _attribute(_ROUTE_MULTIPATH, hops)
+        self._request(self._route, _NEW_ROUTE, _REPLACE | _ACKNOWLEDGE, body)
+
+    def delete_route(self, destination: str) -> None:
+        """Forgets the way to one address. Raises OSError if there is none."""
+        self._change(_DELETE_ROUTE, _route_to(destination))
 
     def answer_arp_at_once(self, index: int) -> None:
         """Lets a link with proxy_arp answer without the random delay (up to 0.8 s) of a proxy among others.

@@ -111,3 +111,45 @@ def test_any_node_answers_for_a_service_with_its_own_address(trio: EmbeddedClust
     assert ask(trio, "outside", cluster_ip) == ""
     assert not addresses & {client_seen(ask(trio, "outside", "192.168.49.2:30080"))}
     until(lambda: "Hostname" in ask(trio, "trio", f"{cluster_ip}"))
+
+
+def test_a_load_balancer_spreads_connections_over_the_nodes(trio: EmbeddedCluster) -> None:
+    selector = '{"spec": {"selector": {"app": "who"}}}'
+    assert trio.kubectl("create", "service", "loadbalancer", "lb", "--tcp=80").ok
+    assert trio.kubectl("patch", "service", "lb", "-p", selector).ok
+    until(lambda: bool(get(trio, "service", "lb")["status"]["loadBalancer"].get("ingress")))
+    address = get(trio, "service", "lb")["status"]["loadBalancer"]["ingress"][0]["ip"]
+    until(lambda: "Hostname" in ask(trio, "outside", address))
+    entries = {client_seen(ask(trio, "outside", address)) for _ in range(30)}
+    # The node that a connection came in by stands for the client.
+    assert {"192.168.49.2", "192.168.49.3", "192.168.49.4"} <= entries
+
+
+def test_under_policy_local_only_nodes_with_endpoints_are_asked_and_see_the_client(trio: EmbeddedCluster) -> None:
+    assert trio.kubectl("label", "pod", pods(trio)["trio-m02"][0], "role=chosen").ok
+    local = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "local"},
+        "spec": {
+            "type": "LoadBalancer",
+            "externalTrafficPolicy": "Local",
+            "selector": {"role": "chosen"},
+            "ports": [{"port": 80, "nodePort": 30081}],
+        },
+    }
+    assert trio.kubectl("apply", "-f", "-", input=json.dumps(local)).ok
+    until(lambda: bool(get(trio, "service", "local")["status"]["loadBalancer"].get("ingress")))
+    service = get(trio, "service", "local")
+    address = service["status"]["loadBalancer"]["ingress"][0]["ip"]
+    until(lambda: "Hostname" in ask(trio, "outside", address))
+    assert {client_seen(ask(trio, "outside", address)) for _ in range(5)} == {"192.168.49.1"}
+    assert client_seen(ask(trio, "outside", "192.168.49.3:30081")) == "192.168.49.1"
+    assert ask(trio, "outside", "192.168.49.2:30081") == "", "dropped where there is no endpoint"
+    check = service["spec"]["healthCheckNodePort"]
+    health = {ip: json.loads(ask(trio, "outside", f"{ip}:{check}")) for ip in ("192.168.49.2", "192.168.49.3")}
+    assert [health[ip]["localEndpoints"] for ip in sorted(health)] == [0, 1]
+    # A Pod takes the short cut to all endpoints, wherever it is, and the node itself is masqueraded.
+    elsewhere = pods(trio)["trio-m03"]
+    assert client_seen(ask(trio, elsewhere[0], address)) == elsewhere[1]
+    assert client_seen(ask(trio, "trio-m03", address)) == "192.168.49.4"
