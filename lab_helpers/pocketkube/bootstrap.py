@@ -13,7 +13,7 @@ from .controllers.serviceaccount import default_account, root_ca
 from .objects import SERVICE_NAME_LABEL, Obj, copy, name_of, namespace_of
 from .resources.namespace import SYSTEM_NAMESPACES
 from .resources.priority_class import system_classes
-from .resources.role import default_roles
+from .resources.role import default_binding, default_roles
 from .resources.service_cidr import RANGES, default_service_cidr
 
 COREDNS_IMAGE = "registry.k8s.io/coredns/coredns:v1.12.1"
@@ -56,6 +56,7 @@ async def bootstrap(client: Client, config: ClusterConfig, *, ca_certificate: st
         await _ensure(client, "priorityclasses.scheduling.k8s.io", priority_class)
     for role in default_roles():
         await _ensure(client, "clusterroles.rbac.authorization.k8s.io", role)
+    await _ensure(client, "clusterrolebindings.rbac.authorization.k8s.io", default_binding())
     await _ensure(client, RANGES, default_service_cidr(config.service_cidr))
     await ensure_kubernetes_service(client, config)
     await _cluster_dns(client, config)

@@ -12,7 +12,7 @@ from ..objects import Obj
 from ..store import Store
 from .auth import Attributes, User
 
-_GROUP = "rbac.authorization.k8s.io"
+GROUP = "rbac.authorization.k8s.io"
 
 
 class Roles:
@@ -28,21 +28,24 @@ class Roles:
 
     def rules_of(self, user: User, namespace: str) -> Iterator[Obj]:
         """The rules that hold for a user in a namespace, or for the whole cluster if it is empty."""
-        for binding in self._store.list(f"clusterrolebindings.{_GROUP}"):
+        for binding in self._store.list(f"clusterrolebindings.{GROUP}"):
             if _names(binding, user, ""):
                 yield from self._rules(binding, "")
         if not namespace:
             return
-        for binding in self._store.list(f"rolebindings.{_GROUP}", namespace):
+        for binding in self._store.list(f"rolebindings.{GROUP}", namespace):
             if _names(binding, user, namespace):
                 yield from self._rules(binding, namespace)
 
-    def _rules(self, binding: Obj, namespace: str) -> list[Obj]:
-        reference = binding["roleRef"]
+    def rules_of_reference(self, reference: Obj, namespace: str) -> list[Obj] | None:
+        """The rules of the role that a binding in a namespace refers to; None if there is no such role."""
         in_namespace = reference["kind"] == "Role"
-        shelf = f"roles.{_GROUP}" if in_namespace else f"clusterroles.{_GROUP}"
+        shelf = f"roles.{GROUP}" if in_namespace else f"clusterroles.{GROUP}"
         role = self._store.get(shelf, namespace if in_namespace else "", reference["name"])
-        return (role or {}).get("rules") or []
+        return None if role is None else role.get("rules") or []
+
+    def _rules(self, binding: Obj, namespace: str) -> list[Obj]:
+        return self.rules_of_reference(binding["roleRef"], namespace) or []
 
 
 def _names(binding: Obj, user: User, namespace: str) -> bool:

@@ -97,6 +97,7 @@ class Registry:
         self._place(resource, namespace, meta)
         self._admit_namespace(resource, obj)
         strategy.default(obj)
+        strategy.authorize_write(ctx, obj, None)
         if not applied:
             track_update(None, obj, ctx.manager, "", self._home(resource), self.now())
         strategy.admit(ctx, obj)
@@ -210,8 +211,8 @@ class Registry:
         return self._finish_replace(ctx, resource, obj, current)
 
     def _replace_whole(self, ctx: RequestContext, resource: Resource, obj: Obj, current: Obj) -> Obj:
-
         strategy = self.strategy(resource)
+        strategy.authorize_write(ctx, obj, current)
         undo = strategy.begin_update(obj, current, ctx.dry_run)
         try:
             strategy.prepare_for_update(obj, current)

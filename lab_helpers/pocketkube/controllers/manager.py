@@ -32,6 +32,7 @@ from .pod_gc import PodGarbageCollector
 from .replicaset import ReplicaSetController
 from .replicationcontroller import ReplicationControllerController
 from .resource_quota import ResourceQuotaController
+from .role_aggregation import RoleAggregationController
 from .service_cidr import ServiceCIDRController
 from .serviceaccount import RootCAPublisher, ServiceAccountController
 from .statefulset import StatefulSetController
@@ -66,6 +67,7 @@ def new_controllers(
         ServiceCIDRController(client, informers, recorder("service-cidr-controller"), config.service_cidr, clock),
         IPAddressController(client, informers, recorder("ipallocator-repair-controller"), clock),
         ResourceQuotaController(client, informers, clock),
+        RoleAggregationController(client, informers, clock),
         ServiceAccountController(client, informers, clock),
         NamespaceController(client, informers, clock),
         GarbageCollector(client, informers, clock),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
+from ..api.escalation import EscalationCheck
 from ..store import Store
 from .allocators import AddressBook, NodePortAllocator, ServiceIPAllocator
 from .config_data import ConfigMapStrategy, SecretStrategy
@@ -35,8 +36,12 @@ def build_strategies(store: Store, random: Random, book: AddressBook) -> dict[st
     addresses = ServiceIPAllocator(book, random)
     ports = NodePortAllocator(random, store.list("services"))
     special: dict[str, Strategy] = {
-        "clusterrolebindings.rbac.authorization.k8s.io": RoleBindingStrategy(namespaced=False),
-        "clusterroles.rbac.authorization.k8s.io": RoleStrategy(namespaced=False),
+        "clusterrolebindings.rbac.authorization.k8s.io": RoleBindingStrategy(
+            EscalationCheck(store, "clusterrolebindings"), namespaced=False
+        ),
+        "clusterroles.rbac.authorization.k8s.io": RoleStrategy(
+            EscalationCheck(store, "clusterroles"), namespaced=False
+        ),
         "configmaps": ConfigMapStrategy(),
         "controllerrevisions.apps": ControllerRevisionStrategy(),
         "cronjobs.batch": CronJobStrategy(),
@@ -61,8 +66,10 @@ def build_strategies(store: Store, random: Random, book: AddressBook) -> dict[st
         "replicasets.apps": ReplicaSetStrategy(),
         "replicationcontrollers": ReplicationControllerStrategy(),
         "resourcequotas": ResourceQuotaStrategy(),
-        "rolebindings.rbac.authorization.k8s.io": RoleBindingStrategy(namespaced=True),
-        "roles.rbac.authorization.k8s.io": RoleStrategy(namespaced=True),
+        "rolebindings.rbac.authorization.k8s.io": RoleBindingStrategy(
+            EscalationCheck(store, "rolebindings"), namespaced=True
+        ),
+        "roles.rbac.authorization.k8s.io": RoleStrategy(EscalationCheck(store, "roles"), namespaced=True),
         "secrets": SecretStrategy(),
         "serviceaccounts": AnsweringStrategy(),
         "servicecidrs.networking.k8s.io": ServiceCIDRStrategy(),

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ..api.escalation import EscalationCheck
+from ..api.request import RequestContext
 from ..api.status import Cause, invalid_value, not_supported, required
 from ..objects import Obj
 from .naming import path_segment_problems
@@ -14,6 +16,7 @@ from .strategy import Strategy
 
 GROUP = "rbac.authorization.k8s.io"
 
+_DEFAULTS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 _READ = ("get", "list", "watch")
 _WRITE = ("create", "delete", "deletecollection", "patch", "update")
 _SEEN = {
@@ -38,8 +41,13 @@ _ENTERED = ("pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "servi
 class RoleStrategy(Strategy):
     """Roles and ClusterRoles."""
 
-    def __init__(self, *, namespaced: bool) -> None:
+    def __init__(self, check: EscalationCheck, *, namespaced: bool) -> None:
+        self._check = check
         self._namespaced = namespaced
+
+    def authorize_write(self, ctx: RequestContext, new: Obj, old: Obj | None) -> None:
+        """See `api/escalation`."""
+        self._check.check_role(ctx, new, old)
 
     def name_problems(self, name: str) -> list[str]:
         """Anything that fits into a path: `system:node` too."""
@@ -75,8 +83,13 @@ class RoleStrategy(Strategy):
 class RoleBindingStrategy(Strategy):
     """RoleBindings and ClusterRoleBindings."""
 
-    def __init__(self, *, namespaced: bool) -> None:
+    def __init__(self, check: EscalationCheck, *, namespaced: bool) -> None:
+        self._check = check
         self._namespaced = namespaced
+
+    def authorize_write(self, ctx: RequestContext, new: Obj, old: Obj | None) -> None:
+        """See `api/escalation`."""
+        self._check.check_binding(ctx, new, old)
 
     def name_problems(self, name: str) -> list[str]:
         """Anything that fits into a path."""
@@ -130,11 +143,13 @@ def _rule(group: str, resources: Iterable[str], verbs: Iterable[str]) -> Obj:
 
 
 def default_roles() -> list[Obj]:
-    """The ClusterRoles that people bind without having made them. Models bootstrappolicy (v1.36), in short."""
+    """The ClusterRoles that people bind without having made them. Models bootstrappolicy (v1.36), in short.
+
+    Each of the three that people know is made of a part of its own and of the smaller one.
+    """
     everything = _rule("*", "*", "*"), {"nonResourceURLs": ["*"], "verbs": ["*"]}
     view = [_rule(group, resources, _READ) for group, resources in _SEEN.items()]
     edit = [
-        *view,
         *(
             _rule(group, [name for name in resources if name not in _NOT_WRITTEN], _WRITE)
             for group, resources in _SEEN.items()
@@ -143,14 +158,38 @@ def default_roles() -> list[Obj]:
         _rule("", _ENTERED, (*_READ, *_WRITE)),
         _rule("", ["pods/eviction", "serviceaccounts/token"], ["create"]),
     ]
-    admin = [*edit, _rule(GROUP, ["rolebindings", "roles"], (*_READ, *_WRITE))]
-    rules = {"cluster-admin": [*everything], "admin": admin, "edit": edit, "view": view}
+    admin = [_rule(GROUP, ["rolebindings", "roles"], (*_READ, *_WRITE))]
     return [
-        {
-            "apiVersion": f"{GROUP}/v1",
-            "kind": "ClusterRole",
-            "metadata": {"name": name, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}},
-            "rules": allowed,
-        }
-        for name, allowed in rules.items()
+        _cluster_role("cluster-admin", [*everything]),
+        _cluster_role("admin", [*edit, *view, *admin], gathers="admin"),
+        _cluster_role("edit", [*edit, *view], gathers="edit", part_of="admin"),
+        _cluster_role("view", view, gathers="view", part_of="edit"),
+        _cluster_role("system:aggregate-to-admin", admin, part_of="admin"),
+        _cluster_role("system:aggregate-to-edit", edit, part_of="edit"),
+        _cluster_role("system:aggregate-to-view", view, part_of="view"),
     ]
+
+
+def default_binding() -> Obj:
+    """Administrators may do everything, as everybody can see."""
+    return {
+        "apiVersion": f"{GROUP}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "cluster-admin", "labels": dict(_DEFAULTS)},
+        "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"apiGroup": GROUP, "kind": "Group", "name": "system:masters"}],
+    }
+
+
+def _cluster_role(name: str, rules: list[Obj], *, gathers: str = "", part_of: str = "") -> Obj:
+    labels = {**_DEFAULTS, **({f"{GROUP}/aggregate-to-{part_of}": "true"} if part_of else {})}
+    role = {
+        "apiVersion": f"{GROUP}/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": name, "labels": labels},
+        "rules": rules,
+    }
+    if gathers:
+        selector = {"matchLabels": {f"{GROUP}/aggregate-to-{gathers}": "true"}}
+        role["aggregationRule"] = {"clusterRoleSelectors": [selector]}
+    return role

@@ -46,6 +46,9 @@ class Strategy:
     def default(self, obj: Obj) -> None:
         """Fills in what was left out. Runs on every write."""
 
+    def authorize_write(self, ctx: RequestContext, new: Obj, old: Obj | None) -> None:
+        """StatusError 403 if this user may write the kind, but not this."""
+
     def admit(self, ctx: RequestContext, obj: Obj) -> None:
         """Changes or refuses (StatusError) a new object before it is validated."""
 

@@ -7,6 +7,7 @@ from in_process_api import Api
 
 from lab_helpers.pocketkube.api.auth import Attributes, User, is_allowed, service_account_user
 from lab_helpers.pocketkube.api.rbac import Roles
+from lab_helpers.pocketkube.api.status import StatusError
 from lab_helpers.pocketkube.objects import Obj
 from lab_helpers.pocketkube.resources.role import default_roles
 
@@ -85,3 +86,68 @@ def test_who_may_view_does_not_see_secrets(api: Api, roles: Roles) -> None:
     assert is_allowed(edit, pods("create", resource="pods/exec"), roles.allow)
     assert not is_allowed(edit, pods("delete", resource="resourcequotas"), roles.allow)
     assert is_allowed(admin, pods("delete", resource="resourcequotas"), roles.allow)
+
+
+# --- granting ---
+
+ANN = {"user": "ann", "groups": ("staff", "system:authenticated")}
+HELD = {"verbs": ["get", "create"], "apiGroups": [""], "resources": ["pods"]}
+
+
+@pytest.fixture
+def ann(api: Api) -> Api:
+    """An API where ann holds `HELD` in the namespace default."""
+    api.create(f"clusterroles.{GROUP}", {"metadata": {"name": "held"}, "rules": [HELD]})
+    bind(api, "rolebindings", "held", {"kind": "User", "name": "ann"}, role_kind="ClusterRole")
+    return api
+
+
+def test_nobody_writes_a_role_that_allows_more_than_he_holds(ann: Api) -> None:
+    ann.create(f"roles.{GROUP}", {"metadata": {"name": "same"}, "rules": [{**HELD, "verbs": ["get"]}]}, **ANN)
+    more = [
+        {"verbs": ["get", "list", "delete"], "apiGroups": [""], "resources": ["pods", "pods/log"]},
+        {"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["a"]},
+    ]
+    with pytest.raises(StatusError) as caught:
+        ann.create(f"roles.{GROUP}", {"metadata": {"name": "more"}, "rules": more}, **ANN)
+    assert caught.value.code == 403
+    assert caught.value.message == (
+        'roles.rbac.authorization.k8s.io "more" is forbidden: user "ann" (groups=["staff" "system:authenticated"]) '
+        "is attempting to grant RBAC permissions not currently held:\n"
+        '{APIGroups:[""], Resources:["pods"], Verbs:["list" "delete"]}\n'
+        '{APIGroups:[""], Resources:["pods/log"], Verbs:["get" "list" "delete"]}\n'
+        '{APIGroups:[""], Resources:["secrets"], ResourceNames:["a"], Verbs:["get"]}'
+    )
+    with pytest.raises(StatusError, match="permissions not currently held"):
+        ann.patch(f"roles.{GROUP}", "same", {"rules": more}, **ANN)
+    ann.patch(f"roles.{GROUP}", "same", {"rules": more})
+    ann.patch(f"roles.{GROUP}", "same", {"metadata": {"finalizers": ["a/b"]}}, **ANN)
+    with pytest.raises(StatusError, match="permissions not currently held"):
+        ann.patch(f"roles.{GROUP}", "same", {"metadata": {"labels": {"a": "b"}}}, **ANN)
+
+
+def test_nobody_binds_others_to_a_role_that_allows_more_than_he_holds(ann: Api) -> None:
+    ann.create(f"roles.{GROUP}", {"metadata": {"name": "read"}, "rules": [READ]})
+
+    def try_to_bind(name: str, role: str = "read", kind: str = "Role") -> None:
+        reference = {"kind": kind, "name": role, "apiGroup": GROUP}
+        subjects = [{"kind": "User", "name": "bob"}]
+        binding = {"metadata": {"name": name}, "roleRef": reference, "subjects": subjects}
+        ann.create(f"rolebindings.{GROUP}", binding, **ANN)
+
+    try_to_bind("a", "held", "ClusterRole")
+    with pytest.raises(StatusError, match=r'Resources:\["pods"\], Verbs:\["list"\]'):
+        try_to_bind("b")
+    with pytest.raises(StatusError, match='roles.rbac.authorization.k8s.io "none" not found'):
+        try_to_bind("b", "none")
+    binds = {"verbs": ["bind"], "apiGroups": [GROUP], "resources": ["roles"], "resourceNames": ["read"]}
+    ann.create(f"roles.{GROUP}", {"metadata": {"name": "binder"}, "rules": [binds]})
+    bind(ann, "rolebindings", "binder", {"kind": "User", "name": "ann"})
+    try_to_bind("b")
+
+
+def test_only_administrators_let_a_role_gather_others(ann: Api) -> None:
+    gathers = {"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]}
+    with pytest.raises(StatusError, match="must have cluster-admin privileges to use the aggregationRule"):
+        ann.create(f"clusterroles.{GROUP}", {"metadata": {"name": "all"}, "aggregationRule": gathers}, **ANN)
+    ann.create(f"clusterroles.{GROUP}", {"metadata": {"name": "all"}, "aggregationRule": gathers})

@@ -312,3 +312,24 @@ def test_idle_controllers_write_nothing(tmp_path: Path) -> None:
         assert (await cluster.client.list("pods")).resource_version == before
 
     play(tmp_path, scenario, nodes=2)
+
+
+def test_a_role_gathers_the_rules_of_those_that_are_part_of_it(tmp_path: Path) -> None:
+    async def scenario(cluster: Cluster) -> None:
+        resource = "clusterroles.rbac.authorization.k8s.io"
+        rule = {"verbs": ["get"], "apiGroups": ["example.com"], "resources": ["cows"]}
+        part = {"name": "cows", "labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}}
+        before = {name: (await cluster.client.get(resource, name))["rules"] for name in ("view", "edit", "admin")}
+        await cluster.client.create(resource, {"metadata": part, "rules": [rule]})
+
+        async def reached(name: str, *, there: bool) -> bool:
+            return (rule in (await cluster.client.get(resource, name))["rules"]) is there
+
+        for name in before:
+            await cluster.until(lambda name=name: reached(name, there=True))
+        await cluster.client.delete(resource, "cows")
+        for name, rules in before.items():
+            await cluster.until(lambda name=name: reached(name, there=False))
+            assert (await cluster.client.get(resource, name))["rules"] == rules, "as the bootstrap had written it"
+
+    play(tmp_path, scenario)
