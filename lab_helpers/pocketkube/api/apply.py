@@ -136,19 +136,16 @@ def _checked(config: Any, resource: Resource, subresource: str) -> Obj:
         config = {}
     if not isinstance(config, dict):
         what = f"json: cannot unmarshal {scalars.json_kind(config)} into Go value of type map[string]interface {{}}"
-        raise StatusError.bad_request(f"error decoding patch: error unmarshaling JSON: while decoding JSON: {what}")
+        raise StatusError.bad_request(f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {what}")
+    if (config.get("apiVersion"), config.get("kind")) != (resource.api_version, resource.kind):
+        raise StatusError.bad_request(f"invalid object type: {_declared_type(config)}")
     meta = config.get("metadata")
     if isinstance(meta, dict) and meta.get("managedFields"):
         raise StatusError.bad_request("metadata.managedFields must be nil")
-    if config.get("apiVersion") != resource.api_version:
-        raise StatusError.bad_request(
-            "Incorrect version specified in apply patch. "
-            f"Specified patch version: {config.get('apiVersion') or ''}, expected: {resource.api_version}"
-        )
     problems = problems_of(config, fields.type_of(resource))
     if problems:
         meta = meta if isinstance(meta, dict) else {}
-        who = f"{meta.get('namespace') or ''}/{meta.get('name') or '<unknown>'}"
+        who = f"{meta.get('namespace') or ''}/{meta.get('name') or ''}"
         group_version = resource.api_version if resource.group else f"/{resource.version}"
         said = problems[0] if len(problems) == 1 else "errors:" + "".join(f"\n  {problem}" for problem in problems)
         raise StatusError.unclassified(
@@ -157,6 +154,15 @@ def _checked(config: Any, resource: Resource, subresource: str) -> Obj:
     ignored = {path[0].removeprefix("f:") for path in _ignored(resource, subresource)}
     kept = {name: value for name, value in config.items() if name not in ignored}
     return {**kept, "metadata": {k: v for k, v in (meta or {}).items() if k != "managedFields"}}
+
+
+def _declared_type(config: Obj) -> str:
+    """`apps/v1, Kind=Deployment`: what a document says it is, as Go prints a GroupVersionKind."""
+    api_version, kind = (config.get(name) for name in ("apiVersion", "kind"))
+    api_version = api_version if isinstance(api_version, str) else ""
+    if api_version.count("/") > 1:
+        return "/, Kind="
+    return f"{api_version if '/' in api_version else f'/{api_version}'}, Kind={kind if isinstance(kind, str) else ''}"
 
 
 def _pruned(merged: Obj, last: FieldSet, owned: FieldSet, type_name: TypeName) -> Obj:

@@ -1,4 +1,4 @@
-"""Bytes of a request body to a JSON object: JSON and YAML, with limits, and with every key that was given twice.
+"""Bytes of a request body to a JSON object: JSON and YAML, with limits, and with what a strict parser says of it.
 
 Whether the object fits its kind is left to `fields.py`.
 """
@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
+
+from .status import go_quote
 
 MAX_DEPTH = 200
 MAX_NODES = 400_000
@@ -19,15 +22,16 @@ _AFTER = {
     "Illegal trailing comma before end of object": "looking for beginning of object key string",
     "Illegal trailing comma before end of array": "looking for beginning of value",
     "Expecting ':' delimiter": "after object key",
-    "Expecting ',' delimiter": "after object key:value pair",
     "Extra data": "after top-level value",
     "Invalid control character at": "in string literal",
 }
-_TRUNCATED = ("Unterminated string starting at", "Invalid \\uXXXX escape")
+_LITERALS = ("true", "false", "null")
+_BRACKETS = re.compile(r'"(?:\\.|[^"\\])*"|[\[\]{}]', re.DOTALL)
+_HEXADECIMAL = re.compile(r"\\u[0-9a-fA-F]{0,3}", re.ASCII)
 
 
 def parse_json(body: bytes) -> tuple[Any, list[str]]:
-    """(value, paths of duplicate keys). ValueError in the words of Go's decoder if it isn't JSON.
+    """(value, a sentence on every duplicate key). ValueError in the words of Go's decoder if it isn't JSON.
 
     Of a duplicate key the last value counts, as upstream has it.
     """
@@ -43,27 +47,29 @@ def parse_json(body: bytes) -> tuple[Any, list[str]]:
     try:
         value = json.loads(text, object_pairs_hook=pairs_hook, parse_constant=_no_constant, parse_float=_finite)
     except json.JSONDecodeError as error:
-        raise ValueError(_go_error(text, error)) from None
+        raise ValueError(_go_error(body, error)) from None
     except RecursionError:
         raise ValueError("exceeded max depth") from None
     check_limits(value, nodes_bound=text.count(",") + text.count("[") + text.count("{"))
     if "\\ud" in text or "\\uD" in text:
         value = _without_lone_surrogates(value)
-    return value, list(_duplicates(text)) if has_duplicates else []
+    return value, [f'duplicate field "{path}"' for path in _duplicates(text)] if has_duplicates else []
 
 
 def parse_yaml(body: bytes) -> tuple[Any, list[str]]:
     """The same for a YAML body, as server-side apply sends it; most are JSON, which is YAML too."""
     if body.lstrip()[:1] in (b"{", b"["):
         try:
-            return parse_json(body)
+            value, duplicates = parse_json(body)
+            if not duplicates:
+                return value, []
         except ValueError:
             pass  # flow-style YAML looks like this too
-    from .yaml_body import load
+    from .yaml_body import load, strict_error
 
     value, duplicates = load(body)
     check_limits(value)
-    return value, duplicates
+    return value, [strict_error(duplicates)] if duplicates else []
 
 
 def check_limits(value: Any, nodes_bound: int = MAX_NODES) -> None:
@@ -84,7 +90,11 @@ def check_limits(value: Any, nodes_bound: int = MAX_NODES) -> None:
 
 
 def _no_constant(name: str) -> float:
-    raise json.JSONDecodeError("Expecting value", name, 0)
+    raise ValueError(f"invalid character '{name.lstrip('-')[0]}' {_where_not(name)}")
+
+
+def _where_not(constant: str) -> str:
+    return "in numeric literal" if constant.startswith("-") else "looking for beginning of value"
 
 
 def _finite(literal: str) -> float:
@@ -94,26 +104,70 @@ def _finite(literal: str) -> float:
     return number
 
 
-def _go_error(text: str, error: json.JSONDecodeError) -> str:
+def _go_error(body: bytes, error: json.JSONDecodeError) -> str:
     """The sentence Go's decoder has for the same mistake."""
-    if error.doc != text:
-        return f"invalid character {error.doc[0]!r} looking for beginning of value"
-    if error.pos >= len(text.rstrip()) or error.msg in _TRUNCATED:
-        return "unexpected end of JSON input"
-    found = text[error.pos]
+    if not error.doc.isascii():
+        # Go reads bytes: what is no UTF-8 must be told apart from what it is replaced by.
+        error = _bytewise(body, error)
+    text, at = error.doc, error.pos
+    if error.msg == "Invalid \\uXXXX escape":
+        at = max(text.rfind("\\u", 0, at + 2), 0)
+        started = _HEXADECIMAL.match(text, at)
+        return _unexpected(text, started.end() if started else at, "in \\u hexadecimal character escape")
     if error.msg == "Invalid \\escape":
-        return "invalid character in string escape code"
-    where = _AFTER.get(error.msg, "looking for beginning of value")
-    return f"invalid character {_go_rune(found)} {where}"
+        return _unexpected(text, at + 1, "in string escape code")
+    if at >= len(text.rstrip()) or error.msg == "Unterminated string starting at":
+        return "unexpected end of JSON input"
+    if error.msg == "Expecting ',' delimiter":
+        return _unexpected(text, at, "after array element" if _in_array(text[:at]) else "after object key:value pair")
+    if error.msg == "Expecting value":
+        return _no_value(text, at)
+    return _unexpected(text, at, _AFTER.get(error.msg, "looking for beginning of value"))
+
+
+def _bytewise(body: bytes, error: json.JSONDecodeError) -> json.JSONDecodeError:
+    try:
+        json.loads(body.decode("utf-8", errors="surrogateescape"), parse_constant=_no_constant)
+    except json.JSONDecodeError as exact:
+        return exact
+    return error
+
+
+def _no_value(text: str, at: int) -> str:
+    """Where a value should begin: nothing that could be one, or one that goes wrong."""
+    if text[at] == "-":
+        return _unexpected(text, at + 1, "in numeric literal")
+    for literal in _LITERALS:
+        if text[at] == literal[0]:
+            same = next((i for i, char in enumerate(literal) if text[at + i : at + i + 1] != char), 0)
+            return _unexpected(text, at + same, f"in literal {literal} (expecting '{literal[same]}')")
+    return _unexpected(text, at, "looking for beginning of value")
+
+
+def _in_array(text: str) -> bool:
+    """True if the innermost open bracket is a list's."""
+    open_brackets: list[str] = []
+    for match in _BRACKETS.finditer(text):
+        bracket = match.group()
+        if bracket in "[{":
+            open_brackets.append(bracket)
+        elif bracket in "]}" and open_brackets:
+            open_brackets.pop()
+    return open_brackets[-1:] == ["["]
+
+
+def _unexpected(text: str, at: int, where: str) -> str:
+    if at >= len(text):
+        return "unexpected end of JSON input"
+    return f"invalid character {_go_rune(text[at])} {where}"
 
 
 def _go_rune(char: str) -> str:
-    """A character as Go's strconv.Quote puts it between single quotes."""
-    if char == "'":
+    """A character between single quotes as Go shows it: of more than one byte it sees the first."""
+    first = chr(char.encode("utf-8", errors="surrogateescape")[0])
+    if first == "'":
         return r"'\''"
-    if char == '"':
-        return "'\"'"
-    return f"'{json.dumps(char, ensure_ascii=False)[1:-1]}'"
+    return "'\"'" if first == '"' else f"'{go_quote(first)[1:-1]}'"
 
 
 class _Pairs(list[tuple[str, Any]]):

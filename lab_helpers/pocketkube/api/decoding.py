@@ -6,28 +6,42 @@ Models apiserver pkg/endpoints/handlers/create.go (v1.36).
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from ..client import APPLY_PATCH, STRATEGIC_MERGE_PATCH
+from ..client import APPLY_PATCH, JSON_PATCH, MERGE_PATCH
 from ..objects import Obj
 from ..resources.table import Resource
 from ..schema import kind_type
 from .body import parse_json, parse_yaml
 from .fields import Gvk, canonical, decode_body, head_of, kind_of
 from .negotiate import JSON, PROTOBUF, body_type
-from .request import RequestContext
+from .request import PatchDocument, RequestContext
 from .status import StatusError
 
 _MOST_SHOWN = 30
 _OPTIONS_SCHEME = "pkg/apis/meta/internalversion/scheme/register.go:27"
+_PATCH_ERRORS = {
+    JSON_PATCH: "error decoding patch: ",
+    MERGE_PATCH: "error decoding patch: ",
+    APPLY_PATCH: "error decoding YAML: error converting YAML to JSON: ",
+}
+_SMALL = 64 * 1024
+_T = TypeVar("_T")
+
+
+async def decoding(body: bytes, decode: Callable[[], _T]) -> _T:
+    """Decodes a large body beside the event loop, so that other clients are answered meanwhile."""
+    return decode() if len(body) <= _SMALL else await asyncio.to_thread(decode)
 
 
 def decode_object(
     ctx: RequestContext, body: bytes, content_type: str, resource: Resource, subresource: str = ""
 ) -> Obj:
     """The object of a POST or PUT in its stored form. StatusError 400 or 415; warnings go to the context."""
-    value, duplicates = _parse(body, content_type, kind_of(resource, subresource)[2])
-    return decode_body(value, duplicates, resource, ctx.field_validation, ctx.warnings, subresource)
+    value, strict = _parse(body, content_type, kind_of(resource, subresource)[2])
+    return decode_body(value, strict, resource, ctx.field_validation, ctx.warnings, subresource)
 
 
 def decode_plain(body: bytes, content_type: str, gvk: Gvk) -> Obj:
@@ -49,15 +63,13 @@ def decode_plain(body: bytes, content_type: str, gvk: Gvk) -> Obj:
     return canonical(value, type_name)
 
 
-def decode_patch(body: bytes, patch_type: str) -> Any:
+def decode_patch(body: bytes, patch_type: str) -> PatchDocument:
     """The document of a patch. StatusError 400."""
     try:
-        value, _duplicates = parse_yaml(body) if patch_type == APPLY_PATCH else parse_json(body)
+        value, strict = parse_yaml(body) if patch_type == APPLY_PATCH else parse_json(body)
     except ValueError as error:
-        start = "" if patch_type == STRATEGIC_MERGE_PATCH else "error decoding patch: "
-        start += "error converting YAML to JSON: " if patch_type == APPLY_PATCH else ""
-        raise StatusError.bad_request(f"{start}{error}") from None
-    return value
+        raise StatusError.bad_request(f"{_PATCH_ERRORS.get(patch_type, '')}{error}") from None
+    return PatchDocument(value, tuple(strict))
 
 
 def _parse(body: bytes, content_type: str, kind: str) -> tuple[Any, list[str]]:
@@ -77,13 +89,16 @@ def _parse(body: bytes, content_type: str, kind: str) -> tuple[Any, list[str]]:
 
 def _parse_text(body: bytes, form: str) -> tuple[Any, list[str]]:
     """A JSON or YAML object that says, if anything, clearly what it is; `null` is an object without fields."""
-    try:
-        value, duplicates = parse_json(body) if form == JSON else parse_yaml(body)
-    except ValueError as error:
-        raise ValueError(f"couldn't get version/kind; json parse error: {error}") from None
+    if form == JSON:
+        try:
+            value, strict = parse_json(body)
+        except ValueError as error:
+            raise ValueError(f"couldn't get version/kind; json parse error: {error}") from None
+    else:
+        value, strict = parse_yaml(body)
     value = {} if value is None else value
     head_of(value)
-    return value, duplicates
+    return value, strict
 
 
 def _shown(body: bytes) -> str:

@@ -47,7 +47,7 @@ def type_of(resource: Resource, subresource: str = "") -> TypeName:
 
 def decode_body(
     obj: Any,
-    duplicates: Sequence[str],
+    strict: Sequence[str],
     resource: Resource,
     field_validation: str,
     warnings: list[str],
@@ -55,18 +55,18 @@ def decode_body(
 ) -> Obj:
     """The object of a POST or PUT in its stored form.
 
-    Raises the 400 upstream answers for another kind, a wrong type and, if `field_validation` is Strict, fields that
-    are unknown or given twice; Warn adds those to `warnings`.
+    Raises the 400 upstream answers for another kind, a wrong type and, if `field_validation` is Strict, for what the
+    parser said (`strict`) and for unknown fields; Warn adds those to `warnings`.
     """
     expected = kind_of(resource, subresource)
     group, version, kind = _declared_kind(obj, expected)
     refused = f'{kind} in version "{version}" cannot be handled as a {expected[2]}'
     if (group, version, kind) != expected:
         raise StatusError.bad_request(f"{refused}: {_other_kind(group, version, kind, expected)}")
-    decoded, strict, error = _decode(obj, type_of(resource, subresource))
+    decoded, unknown, error = _decode(obj, type_of(resource, subresource))
     if error:
         raise StatusError.bad_request(f"{refused}: {error}")
-    if sentence := _report([f'duplicate field "{path}"' for path in duplicates] + strict, field_validation, warnings):
+    if sentence := _report([*strict, *unknown], field_validation, warnings):
         raise StatusError.bad_request(f"{refused}: {sentence}")
     return _with_kind(decoded, expected)
 
@@ -78,17 +78,19 @@ def decode_patched(
     warnings: list[str],
     subresource: str = "",
     shown: Any = None,
+    strict: Sequence[str] = (),
 ) -> Obj:
     """The outcome of a patch in its stored form; what is wrong with it is the patch's fault, so 422.
 
     `shown` is what the error displays as the bad value: the patch (strategic merge), else the outcome.
+    `strict` is what a strict parser said of the patch.
     """
     expected = kind_of(resource, subresource)
-    decoded, strict, error = _decode(obj, type_of(resource, subresource))
+    decoded, unknown, error = _decode(obj, type_of(resource, subresource))
     declared = _declared_kind(obj, expected)
     if shown is None and declared != expected:  # a strategic merge works on the fields of the kind that is there
         error = _other_kind(*declared, expected)
-    sentence = error or _report(strict, field_validation, warnings)
+    sentence = error or _report([*strict, *unknown], field_validation, warnings)
     if sentence:
         bad = go_json(obj) if shown is None else scalars.go_map(shown)
         raise StatusError.invalid("", "", [invalid_value("patch", bad, sentence)])

@@ -17,7 +17,7 @@ from ..objects import Obj
 from .answers import Answer, add_warnings, answer_list, answer_object
 from .auth import Attributes, User, authorize
 from .authentication import Authenticator
-from .decoding import decode_object, decode_patch, decode_plain
+from .decoding import decode_object, decode_patch, decode_plain, decoding
 from .intake import read_body
 from .kubelet_proxy import STREAMS, KubeletProxy
 from .negotiate import negotiate, patch_type
@@ -25,7 +25,7 @@ from .operations import Operations
 from .proxy_target import find_target
 from .query import asks_dry_run, delete_options, flag, list_options, refuse_dry_run, watch_options, write_context
 from .rbac import Roles
-from .request import RequestContext, Written
+from .request import PatchDocument, RequestContext, Written
 from .routes import SUBRESOURCES, Route
 from .status import StatusError
 from .watch_stream import WatchStreams
@@ -131,7 +131,7 @@ class Handlers:
         representation = negotiate(call.accept)
         route = call.route
         ctx = call.context("CreateOptions")
-        body = decode_object(ctx, await read_body(call.request), call.content_type, route.resource, route.subresource)
+        body = await self._body(call, ctx)
         if route.subresource == "token":
             written = self._create_token(route, body)
         elif route.subresource:
@@ -150,7 +150,7 @@ class Handlers:
         representation = negotiate(call.accept)
         route = call.route
         ctx = call.context("UpdateOptions")
-        body = decode_object(ctx, await read_body(call.request), call.content_type, route.resource, route.subresource)
+        body = await self._body(call, ctx)
         written = self._operations.update(
             ctx, route.resource, route.namespace, route.name, body, subresource=route.subresource
         )
@@ -161,11 +161,27 @@ class Handlers:
         route = call.route
         kind = patch_type(call.content_type)
         ctx = call.context("PatchOptions", applies=kind == APPLY_PATCH)
-        document = decode_patch(await read_body(call.request), kind)
+        document = await self._patch_document(call, kind)
         written = self._operations.patch(
             ctx, route.resource, route.namespace, route.name, kind, document, subresource=route.subresource
         )
         return answer_object(call, Answer(*written), representation)
+
+    async def _body(self, call: Call, ctx: RequestContext) -> Obj:
+        body = await read_body(call.request)
+        route = call.route
+        return await decoding(
+            body, lambda: decode_object(ctx, body, call.content_type, route.resource, route.subresource)
+        )
+
+    async def _patch_document(self, call: Call, kind: str) -> PatchDocument:
+        body = await read_body(call.request)
+        try:
+            return await decoding(body, lambda: decode_patch(body, kind))
+        except StatusError:
+            if kind != APPLY_PATCH:  # upstream looks for the object before it looks at the patch
+                self._operations.get(call.route.resource, call.route.namespace, call.route.name)
+            raise
 
     async def _delete(self, call: Call) -> web.StreamResponse:
         representation = negotiate(call.accept)

@@ -61,6 +61,11 @@ class Ownership:
     def __bool__(self) -> bool:
         return bool(self._owned)
 
+    @property
+    def entries(self) -> list[Owned]:
+        """All that is owned."""
+        return list(self._owned.values())
+
     def get(self, manager: Manager) -> Owned | None:
         """What a manager owns, if anything."""
         return self._owned.get(manager.identity)
@@ -98,11 +103,16 @@ class Ownership:
         self.put(Manager(ANCIENT, UPDATE, folded[-1].manager.api_version), fields, latest or None)
 
     def write(self, obj: Obj) -> None:
-        """Sets `metadata.managedFields`, appliers first, then by time and name."""
-        entries = sorted(self._owned.values(), key=lambda o: (o.manager.operation, o.time or "", o.manager))
-        obj["metadata"].pop("managedFields", None)
-        if entries:
-            obj["metadata"]["managedFields"] = [_encode(entry) for entry in entries]
+        """Sets `metadata.managedFields`."""
+        write_entries(obj, self.entries)
+
+
+def write_entries(obj: Obj, entries: list[Owned]) -> None:
+    """Sets `metadata.managedFields`, appliers first, then by time and name."""
+    ordered = sorted(entries, key=lambda owned: (owned.manager.operation, owned.time or "", owned.manager))
+    obj["metadata"].pop("managedFields", None)
+    if ordered:
+        obj["metadata"]["managedFields"] = [_encode(entry) for entry in ordered]
 
 
 def is_reset(obj: Obj) -> bool:

@@ -82,10 +82,9 @@ def negotiate(header: str, *, is_list: bool = False, transforms: bool = True) ->
 def encode(value: Any, media_type: str = JSON) -> bytes:
     """A document in that media type."""
     if media_type == YAML:
-        import yaml
+        from .yaml_body import dump
 
-        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-        return str(yaml.dump(value, Dumper=dumper, sort_keys=False)).encode()
+        return dump(value)
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 

@@ -20,21 +20,15 @@ from .apply import apply
 from .deletion import delete_object
 from .fields import decode_body, decode_patched
 from .listing import list_objects, selection
-from .patch import apply_patch
+from .patch import apply_patch, strict_problems
 from .registry import Registry, check_name, check_uid
-from .request import DeleteOptions, ListOptions, RequestContext, WatchOptions, Written
+from .request import DeleteOptions, ListOptions, PatchDocument, RequestContext, WatchOptions, Written
+from .scale import SCALE, apply_scale, owned_scale_of, replace_scale, scale_of
 from .status import StatusError, required
-from .subresources import (
-    bind_pod,
-    evict_pod,
-    finalize_namespace,
-    replace_scale,
-    scale_of,
-    with_ephemeral_containers,
-)
+from .subresources import bind_pod, evict_pod, finalize_namespace, with_ephemeral_containers
 from .watching import watch_objects
 
-_SCALE = "scale"
+_TO_JSON = "error converting YAML to JSON: "
 
 
 def utc_now() -> datetime:
@@ -65,7 +59,7 @@ class Operations:
     def get(self, resource: Resource, namespace: str | None, name: str, *, subresource: str = "") -> Obj:
         """One object; `subresource` is "", "status" or "scale"."""
         found = self._registry.find(resource, namespace, name)
-        return scale_of(found) if subresource == _SCALE else self._registry.present(resource, found)
+        return scale_of(found) if subresource == SCALE else self._registry.present(resource, found)
 
     def deprecations(self, resource: Resource) -> tuple[str, ...]:
         """What every request on the resource is told."""
@@ -130,7 +124,7 @@ class Operations:
         return self.create(ctx, resource, namespace, {**obj, "metadata": {**meta, "name": name}})
 
     def _replace(self, ctx: RequestContext, resource: Resource, current: Obj, obj: Obj, subresource: str) -> Obj:
-        if subresource == _SCALE:
+        if subresource == SCALE:
             return replace_scale(self._registry, ctx, resource, current, obj)
         if subresource == "finalize":
             return finalize_namespace(self._registry, resource, current, obj)
@@ -151,35 +145,65 @@ class Operations:
         subresource: str = "",
     ) -> Written:
         """PATCH of any type, server-side apply among them (201 if it creates). `patch` is the decoded body."""
+        document = patch if isinstance(patch, PatchDocument) else PatchDocument(patch)
         if patch_type == APPLY_PATCH:
-            return self._apply(ctx, resource, namespace, name, patch, subresource)
+            return self._apply(ctx, resource, namespace, name, document, subresource)
         current = self._registry.find(resource, namespace, name)
-        shown = scale_of(current) if subresource == _SCALE else self._registry.present(resource, current)
-        patched = apply_patch(patch_type, shown, patch, resource, subresource)
-        bad = patch if patch_type == STRATEGIC_MERGE_PATCH else None
-        patched = decode_patched(patched, resource, ctx.field_validation, ctx.warnings, subresource, bad)
+        shown = owned_scale_of(current) if subresource == SCALE else self._registry.present(resource, current)
+        patched = apply_patch(patch_type, shown, document.value, resource, subresource)
+        bad = document.value if patch_type == STRATEGIC_MERGE_PATCH else None
+        strict = strict_problems(patch_type, document)
+        patched = decode_patched(patched, resource, ctx.field_validation, ctx.warnings, subresource, bad, strict)
         return Written(self._replace(ctx, resource, current, patched, subresource), 200)
 
     def _apply(
-        self, ctx: RequestContext, resource: Resource, namespace: str | None, name: str, config: Any, subresource: str
+        self,
+        ctx: RequestContext,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        document: PatchDocument,
+        subresource: str,
     ) -> Written:
         if not ctx.field_manager:
             causes = [required("fieldManager", "is required for apply patch")]
             raise StatusError.invalid("PatchOptions.meta.k8s.io", "", causes)
+        config = document.value
         current = self.store.get(self._registry.shelf(resource), namespace if resource.namespaced else "", name)
         if current is None and subresource:
             raise StatusError.not_found(resource.name, name)
+        if subresource == SCALE and current is not None:
+            scale = apply_scale(self._registry, ctx, resource, current, config)
+            self._report_strict(ctx, document)
+            return Written(scale, 200)
         if current is not None:
             check_uid(resource, current["metadata"], _given_uid(config))
         shown = self._registry.present(resource, current) if current is not None else None
         merged = apply(shown, config, ctx.manager, ctx.force, resource, self._registry.now(), subresource)
         merged = decode_body(merged, (), resource, "Ignore", [])
+        self._report_strict(ctx, document)
         if current is None:
-            check_name(merged.get("metadata") or {}, name)
-            created = self._registry.create(ctx, resource, namespace, merged, applied=True)
-            return self._written(resource, created, 201)
+            return self._create_by_apply(ctx, resource, namespace, name, merged)
         replaced = self._registry.replace(ctx, resource, current, merged, subresource=subresource, applied=True)
         return self._written(resource, replaced, 200)
+
+    def _report_strict(self, ctx: RequestContext, document: PatchDocument) -> None:
+        """What a strict YAML parser says of the configuration: 400 or warnings."""
+        for problem in document.strict:
+            if ctx.field_validation == "Strict":
+                raise StatusError.bad_request(f"error strict decoding YAML: {_TO_JSON}{problem}")
+            if ctx.field_validation == "Warn":
+                ctx.warn(f"{_TO_JSON}{problem}")
+
+    def _create_by_apply(
+        self, ctx: RequestContext, resource: Resource, namespace: str | None, name: str, obj: Obj
+    ) -> Written:
+        meta = obj.get("metadata") or {}
+        if meta.get("uid"):
+            why = f"uid mismatch: the provided object specified uid {meta['uid']}, and no existing object was found"
+            raise StatusError.conflict(resource.name, name, why)
+        check_name(meta, name)
+        return self._written(resource, self._registry.create(ctx, resource, namespace, obj, applied=True), 201)
 
     # --- deleting ---
 

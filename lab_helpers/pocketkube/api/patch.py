@@ -19,6 +19,7 @@ from ..objects import Obj
 from ..resources.table import Resource
 from . import fields, scalars
 from .body import check_limits
+from .request import PatchDocument
 from .status import StatusError
 from .strategic import strategic_merge
 
@@ -27,6 +28,7 @@ MAX_COPIED = 3 * 1024 * 1024
 _OPERATIONS = {
     "add": ("value",), "remove": (), "replace": ("value",), "move": ("from",), "copy": ("from",), "test": ("value",),
 }  # fmt: skip
+_MEMBERS = ("op", "path", "from", "value")
 
 
 def apply_patch(patch_type: str, current: Obj, patch: Any, resource: Resource, subresource: str = "") -> Obj:
@@ -87,6 +89,19 @@ def json_patch(current: Obj, operations: Any) -> Obj:
     if not isinstance(patched, dict):
         raise StatusError.rejected()
     return _fits(patched)
+
+
+def strict_problems(patch_type: str, document: PatchDocument) -> list[str]:
+    """What a strict decoder says of a patch itself: keys given twice, and what no operation of a JSON patch has."""
+    if patch_type != JSON_PATCH:
+        return list(document.strict)
+    unknown = [
+        f'unknown field "[{index}].{name}"'
+        for index, operation in enumerate(document.value)
+        for name in operation
+        if name not in _MEMBERS
+    ]
+    return [f"json patch {problem}" for problem in (*document.strict, *unknown)]
 
 
 def _is_operation(operation: Any) -> bool:

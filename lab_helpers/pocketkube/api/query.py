@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from ..objects import Obj
 from .auth import User
 from .request import DeleteOptions, ListOptions, RequestContext, WatchOptions
-from .status import Cause, StatusError, forbidden_field, invalid_value, not_supported, too_long
+from .status import Cause, StatusError, forbidden_field, invalid_value, not_supported, required, too_long
 
 _LONGEST_MANAGER = 128
 _INT64 = 2**63
@@ -75,6 +75,8 @@ def write_context(
     causes: list[Cause] = []
     if options_kind == "PatchOptions" and "force" in query and not applies:
         causes.append(forbidden_field("force", "may not be specified for non-apply patch"))
+    if applies and not manager:
+        causes.append(required("fieldManager", "is required for apply patch"))
     if len(manager.encode()) > _LONGEST_MANAGER:
         causes.append(too_long("fieldManager", _LONGEST_MANAGER))
     for position, character in enumerate(manager):

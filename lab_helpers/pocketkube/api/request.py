@@ -6,7 +6,7 @@ Reading these from a URL, headers and body is left to the HTTP layer.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..objects import Obj
 from .status import Cause, StatusError, invalid_value, not_supported
@@ -106,6 +106,14 @@ class DeleteOptions:
             causes.append(not_supported("propagationPolicy", policy, [*_PROPAGATION, "nil"]))
         if causes:
             raise StatusError.invalid("DeleteOptions.meta.k8s.io", "", causes)
+
+
+class PatchDocument(NamedTuple):
+    """The body of a patch, decoded."""
+
+    value: Any
+    strict: tuple[str, ...] = ()
+    """What a strict parser says of it: keys that were given twice."""
 
 
 class Written(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import quantity
 from ..schema import TypeName
-from .status import go_json
+from .status import go_json, go_quote
 
 _GO_TYPES = {
     "bytes": "[]uint8", "double": "float64", "StringList": "v1.ExtraValue", "Quantity": "resource.Quantity",
@@ -137,6 +137,26 @@ def _base64(text: str) -> str:
     if bad is not None:
         raise ValueError(f"illegal base64 data at input byte {bad}")
     return clean
+
+
+def go_interface(value: Any) -> str:
+    """The type of a decoded JSON value as Go's `%T` prints it."""
+    for python_type, name in ((bool, "bool"), (int, "int64"), (float, "float64"), (str, "string")):
+        if isinstance(value, python_type):
+            return name
+    return "map[string]interface {}" if isinstance(value, dict) else "[]interface {}"
+
+
+def go_syntax(value: Any) -> str:
+    """A decoded JSON value as Go's `%#v` prints it."""
+    if isinstance(value, dict):
+        entries = ", ".join(f"{go_quote(key)}:{go_syntax(value[key])}" for key in sorted(value))
+        return f"map[string]interface {{}}{{{entries}}}"
+    if isinstance(value, list):
+        return f"[]interface {{}}{{{', '.join(go_syntax(item) for item in value)}}}"
+    if value is None:
+        return "interface {}(nil)"
+    return go_quote(value) if isinstance(value, str) else json.dumps(value)
 
 
 def go_map(value: Any) -> str:

@@ -1,7 +1,7 @@
-"""The verbs on part of an object: scale, binding, eviction, finalize, ephemeral containers.
+"""The verbs on part of an object: binding, eviction, finalize, ephemeral containers.
 
-`status` is an ordinary update of another part of the object and is done by the registry.
-Models pkg/registry/apps/*/storage, core/pod/storage and core/namespace/storage (v1.36).
+`status` is an ordinary update of another part of the object and is done by the registry; `scale` is in `scale.py`.
+Models pkg/registry/core/pod/storage and core/namespace/storage (v1.36).
 """
 
 from __future__ import annotations
@@ -13,47 +13,7 @@ from ..resources.table import Resource
 from .eviction import evict
 from .registry import Registry
 from .request import RequestContext
-from .selectors import format_label_selector, format_labels
 from .status import Cause, StatusError, invalid_value, required
-
-_SCALE_META = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-
-
-def scale_of(obj: Obj) -> Obj:
-    """The autoscaling/v1 Scale of a Deployment, ReplicaSet or ReplicationController."""
-    spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    replicas = spec.get("replicas", 1)
-    return {
-        "kind": "Scale",
-        "apiVersion": "autoscaling/v1",
-        "metadata": {field: obj["metadata"][field] for field in _SCALE_META if field in obj["metadata"]},
-        "spec": {"replicas": replicas} if replicas else {},
-        "status": {"replicas": status.get("replicas") or 0, "selector": _selector_text(spec.get("selector") or {})},
-    }
-
-
-def _selector_text(selector: Obj) -> str:
-    """As kubectl takes it: a set-based selector, or the plain labels of a ReplicationController."""
-    set_based = "matchLabels" in selector or "matchExpressions" in selector
-    return format_label_selector(selector) if set_based else format_labels(selector)
-
-
-def replace_scale(registry: Registry, ctx: RequestContext, resource: Resource, current: Obj, scale: Obj) -> Obj:
-    """Sets `spec.replicas` and answers with the new Scale."""
-    name = name_of(current)
-    meta = scale.get("metadata") or {}
-    replicas = (scale.get("spec") or {}).get("replicas") or 0
-    if meta.get("name") not in (None, "", name):
-        causes = [invalid_value("metadata.name", meta["name"], "field is immutable")]
-        raise StatusError.invalid("Scale.autoscaling", name, causes)
-    if replicas < 0:
-        causes = [invalid_value("spec.replicas", replicas, "must be greater than or equal to 0")]
-        raise StatusError.invalid("Scale.autoscaling", name, causes)
-    if meta.get("resourceVersion") not in (None, "", current["metadata"]["resourceVersion"]):
-        raise StatusError.conflict(resource.name, name)
-    obj = copy(current)
-    obj.setdefault("spec", {})["replicas"] = replicas
-    return scale_of(registry.replace(ctx, resource, current, obj, subresource="scale"))
 
 
 def bind_pod(registry: Registry, ctx: RequestContext, resource: Resource, current: Obj, binding: Obj) -> Obj:

@@ -119,8 +119,17 @@ def _check(value: Any, slot: Slot, path: Path, problems: list[str]) -> None:
 def _is(value: Any, wanted: type | tuple[type, ...], name: str, path: Path, problems: list[str]) -> bool:
     if isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool)):
         return True
-    problems.append(f"{path_text(path)}: expected {name}, got {scalars.go_map(value)}")
+    problems.append(f"{path_text(path)}: expected {name}, got {_go_value(value, name)}")
     return False
+
+
+def _go_value(value: Any, expected: str) -> str:
+    """A value of the wrong type as upstream shows it, which differs with what was expected."""
+    if expected == "string":
+        return f"&value.valueUnstructured{{Value:{scalars.go_syntax(value)}}}"
+    if expected.startswith("numeric"):
+        return scalars.go_interface(value)
+    return f"&{{{scalars.go_map(value)}}}"
 
 
 def _check_entries(value: Obj, slot: Slot, path: Path, problems: list[str]) -> None:

@@ -180,11 +180,12 @@ def test_a_body_over_the_limit() -> None:
 
 def test_yaml_both_ways() -> None:
     async def scenario(served: Served) -> None:
-        body = b"metadata:\n  name: y\ndata:\n  when: '2026-11-22'\n"
+        body = b"metadata:\n  name: yy\ndata:\n  when: '2026-11-22'\n  sure: 'y'\n  size: '1e3'\n"
         reply = await served.post(CONFIG_MAPS, body, Content_Type="application/yaml", Accept="application/yaml")
         assert reply.status == 201
-        assert b"when: '2026-11-22'" in reply.body
-        assert b"name: y" in (await served.get(CONFIG_MAPS, Accept="application/yaml")).body
+        for line in (b"when: '2026-11-22'", b"sure: 'y'", b"size: '1e3'"):
+            assert line in reply.body
+        assert b"name: yy" in (await served.get(CONFIG_MAPS, Accept="application/yaml")).body
 
     run(scenario)
 

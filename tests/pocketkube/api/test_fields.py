@@ -114,7 +114,9 @@ def test_a_wrong_type_counts_for_more_than_an_unknown_field():
 
 
 def test_all_strict_errors_are_listed():
-    message = refusal(service(bogus=1, ports=[{"port": 1}, {"nope": 1}]), duplicates=["spec.type"]).message
+    message = refusal(
+        service(bogus=1, ports=[{"port": 1}, {"nope": 1}]), duplicates=['duplicate field "spec.type"']
+    ).message
     assert message.endswith(
         'strict decoding error: duplicate field "spec.type", unknown field "spec.bogus", '
         'unknown field "spec.ports[1].nope"'
