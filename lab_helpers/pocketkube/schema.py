@@ -31,7 +31,9 @@ SCALARS = frozenset(
 )  # fmt: skip
 """Types without fields of their own. `StringList` is a map's value that is a list of strings."""
 
-_ZERO: Mapping[str, Any] = {"string": "", "bool": False, "int32": 0, "int64": 0, "double": 0}
+ZERO: Mapping[str, Any] = MappingProxyType({"string": "", "bool": False, "int32": 0, "int64": 0, "double": 0})
+"""What stands where nothing was said, by type."""
+
 _META_KINDS = {"DeleteOptions": "meta.v1.DeleteOptions", "WatchEvent": "meta.v1.WatchEvent"}
 
 Shape = Literal["one", "list", "map"]
@@ -173,7 +175,7 @@ def _default(text: str | None, shaped: str, flags: set[str]) -> Any:
     """A default as the table gives it; else a field that is always written has its type's zero."""
     if text is not None:
         return json.loads(text)
-    return _ZERO.get(shaped) if flags & {"required", "written"} and "pointer" not in flags else None
+    return ZERO.get(shaped) if flags & {"required", "written"} and "pointer" not in flags else None
 
 
 def _words(text: str | None) -> tuple[str, ...]:

@@ -50,6 +50,10 @@ def test_explain(web: Kubectl) -> None:
     assert re.search(r"^  spec\t<ServiceSpec>\n", tree, re.MULTILINE)
     assert re.search(r"^      nodePort\t<integer>\n", tree, re.MULTILINE)
     assert "label selector" in web("explain", "deploy.spec.selector").lower()
+    assert "ENUM:\n    ClusterIP\n" in web("explain", "service.spec.type")
+    assert web("explain", "pod.spec").count("PodSpec is a description of a pod.") == 1
+    older = web("explain", "pod.spec.containers", "--output=plaintext-openapiv2")
+    assert re.search(r"^RESOURCE: containers <\[\]Object>\n", older, re.MULTILINE)
     assert 'field "nosuch" does not exist' in web.refused("explain", "service.spec.nosuch")
 
 

@@ -14,12 +14,23 @@ from .discovery import Document
 from .negotiate import encode
 from .openapi import build, document, group_version_of
 from .status import StatusError
+from .swagger import protobuf
+from .swagger_protobuf import MEDIA_TYPE
+
+_SWAGGER = "v2"
 
 
 async def described_document(path: str) -> Document | None:
     """`/openapi/v3/<path>` with descriptions; None if nothing is there."""
-    if document(path) is None:
-        return None
+    return None if document(path) is None else Document(await _described(path))
+
+
+async def described_swagger() -> Document:
+    """`/openapi/v2` as protobuf, with descriptions."""
+    return Document(await _described(_SWAGGER), MEDIA_TYPE)
+
+
+async def _described(path: str) -> bytes:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", __name__, path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -31,13 +42,16 @@ async def described_document(path: str) -> Document | None:
     if child.returncode:
         last = (errors.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
         raise StatusError.internal(f"the descriptions of {path} could not be read: {last}")
-    return Document(output)
+    return output
 
 
 def main(path: str) -> None:
     """Writes a document with descriptions to standard output."""
-    group, version = group_version_of(path)
-    sys.stdout.buffer.write(encode(build(group, version, schema.describe)))
+    if path == _SWAGGER:
+        described = protobuf(schema.describe)
+    else:
+        described = encode(build(*group_version_of(path), schema.describe))
+    sys.stdout.buffer.write(described)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Models apiserver pkg/endpoints/discovery (v1.36).
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import platform
 import sys
@@ -93,6 +94,11 @@ def resources_document(group: str, version: str) -> Document | None:
     return _document({**head, "resources": names})
 
 
+def serves_group(group: str) -> bool:
+    """True if the group has any version."""
+    return group in _groups()
+
+
 @cache
 def version_document() -> Document:
     """`/version`."""
@@ -105,7 +111,7 @@ def version_document() -> Document:
             "emulationMajor": major,
             "emulationMinor": minor,
             "minCompatibilityMajor": major,
-            "minCompatibilityMinor": minor,
+            "minCompatibilityMinor": str(int(minor) - 1),
             "gitVersion": KUBERNETES_VERSION,
             "gitCommit": "",
             "gitTreeState": "clean",
@@ -167,7 +173,7 @@ def _aggregated(core: bool, version: str) -> Obj:
 
 def _aggregated_group(group: str) -> Obj:
     return {
-        "metadata": {**({"name": group} if group else {}), "creationTimestamp": None},
+        "metadata": {"name": group} if group else {},
         "versions": [
             {"version": version, "resources": list(_aggregated_resources(group, version)), "freshness": "Current"}
             for version in _versions(group)
@@ -179,7 +185,7 @@ def _aggregated_resources(group: str, version: str) -> Iterable[Obj]:
     for review in _reviews(group, version):
         yield {
             "resource": review.plural,
-            "responseKind": _kind_entry(group, version, review.kind),
+            "responseKind": _own_kind(review.kind),
             "scope": _scope(review.namespaced),
             "singularResource": review.kind.lower(),
             "verbs": ["create"],
@@ -191,7 +197,7 @@ def _aggregated_resources(group: str, version: str) -> Iterable[Obj]:
 def _aggregated_resource(resource: Resource) -> Obj:
     entry: Obj = {
         "resource": resource.plural,
-        "responseKind": _kind_entry(resource.group, resource.version, resource.kind),
+        "responseKind": _own_kind(resource.kind),
         "scope": _scope(resource.namespaced),
         "singularResource": resource.singular,
         "verbs": list(resource.verbs),
@@ -204,7 +210,7 @@ def _aggregated_resource(resource: Resource) -> Obj:
         entry["subresources"] = [
             {
                 "subresource": name,
-                "responseKind": _kind_entry(*SUBRESOURCES[name].kind_for(resource)),
+                "responseKind": _kind_of_subresource(resource, name),
                 "verbs": list(SUBRESOURCES[name].verbs),
             }
             for name in sorted(resource.subresources)
@@ -216,7 +222,15 @@ def _scope(namespaced: bool) -> str:
     return "Namespaced" if namespaced else "Cluster"
 
 
-def _kind_entry(group: str, version: str, kind: str) -> Obj:
+def _own_kind(kind: str) -> Obj:
+    """A kind of the same group and version, which is not said again."""
+    return {"group": "", "version": "", "kind": kind}
+
+
+def _kind_of_subresource(resource: Resource, name: str) -> Obj:
+    group, version, kind = SUBRESOURCES[name].kind_for(resource)
+    if (group, version) == (resource.group, resource.version):
+        return _own_kind(kind)
     return {"group": group, "version": version, "kind": kind}
 
 
@@ -252,6 +266,7 @@ def _legacy_entries(resource: Resource) -> Iterable[Obj]:
         entry["shortNames"] = list(resource.short_names)
     if resource.categories:
         entry["categories"] = list(resource.categories)
+    entry["storageVersionHash"] = _storage_version_hash(resource)
     yield entry
     for name in resource.subresources:
         group, version, kind = SUBRESOURCES[name].kind_for(resource)
@@ -263,6 +278,13 @@ def _legacy_entries(resource: Resource) -> Iterable[Obj]:
             "kind": kind,
             "verbs": list(SUBRESOURCES[name].verbs),
         }
+
+
+def _storage_version_hash(resource: Resource) -> str:
+    """Names the form in which objects are stored. Events of both groups are the same objects."""
+    group = "" if resource.kind == "Event" else resource.group
+    digest = hashlib.sha256(f"{group}/{resource.version}/{resource.kind}".encode()).digest()
+    return base64.b64encode(digest[:8]).decode()
 
 
 def _legacy_review(review: Review) -> Obj:

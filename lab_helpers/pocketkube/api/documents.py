@@ -6,9 +6,10 @@ from aiohttp import web
 
 from . import discovery, openapi
 from .answers import respond
-from .descriptions import described_document
+from .descriptions import described_document, described_swagger
 from .discovery import Document
 from .negotiate import encode
+from .status import StatusError
 from .swagger import protobuf_document, swagger_document
 from .tokens import TokenAuthority
 
@@ -26,11 +27,12 @@ async def find_document(
         case ["apis"]:
             return discovery.root_document(False, accept, address)
         case ["api", version]:
-            return discovery.resources_document("", version)
+            return _known(discovery.resources_document("", version))
         case ["apis", group]:
             return discovery.group_document(group)
         case ["apis", group, version]:
-            return discovery.resources_document(group, version)
+            found = discovery.resources_document(group, version)
+            return _known(found) if discovery.serves_group(group) else found
         case [".well-known", "openid-configuration"]:
             return Document(encode(tokens.configuration(address)))
         case ["openid", "v1", "jwks"]:
@@ -38,7 +40,9 @@ async def find_document(
         case ["version"]:
             return discovery.version_document()
         case ["openapi", "v2"]:
-            return protobuf_document() if _wants_protobuf(accept) else swagger_document()
+            if not _wants_protobuf(accept):
+                return swagger_document()
+            return await described_swagger() if _is_explain(request) else protobuf_document()
         case ["openapi", "v3"]:
             return openapi.index(described=_is_explain(request))
         case ["openapi", "v3", *rest]:
@@ -46,6 +50,13 @@ async def find_document(
             described = request.rel_url.query.get("described") == "true"
             return await described_document(path) if described else openapi.document(path)
     return None
+
+
+def _known(document: Document | None) -> Document:
+    """A document of a group that is served; a version that is not is said to be missing in a Status."""
+    if document is None:
+        raise StatusError.no_such_path()
+    return document
 
 
 def _wants_protobuf(accept: str) -> bool:

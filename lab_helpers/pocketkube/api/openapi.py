@@ -9,32 +9,43 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
-from typing import Any
 
 from .. import schema
-from ..client import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH
+from ..config import KUBERNETES_VERSION
 from ..objects import Obj
 from ..resources.table import Resource
 from ..schema import Field, TypeName
 from .discovery import Document
 from .negotiate import encode
-from .routes import group_versions
+from .openapi_paths import META, discovery_path, resource_paths, review_paths
+from .reviews import REVIEWS, Review
+from .routes import SUBRESOURCES, group_versions
 
+TITLE_VERSION = KUBERNETES_VERSION.removeprefix("v").rpartition(".")[0]
+"""The release as documents name it: `1.36`."""
+SECURITY = {
+    "BearerToken": {
+        "description": "Bearer Token authentication",
+        "in": "header",
+        "name": "authorization",
+        "type": "apiKey",
+    }
+}
 Describe = Callable[[TypeName, str], str]
 """The description of a type (field "") or of one of its fields."""
 
 _UTIL = "io.k8s.apimachinery.pkg"
-_META = f"{_UTIL}.apis.meta.v1"
 _NAMED: dict[str, tuple[str, Obj]] = {
     "IntOrString": (
         f"{_UTIL}.util.intstr.IntOrString",
         {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]},
     ),
     "Quantity": (f"{_UTIL}.api.resource.Quantity", {"oneOf": [{"type": "string"}, {"type": "number"}]}),
-    "Time": (f"{_META}.Time", {"type": "string", "format": "date-time"}),
-    "MicroTime": (f"{_META}.MicroTime", {"type": "string", "format": "date-time"}),
-    "FieldsV1": (f"{_META}.FieldsV1", {"type": "object"}),
+    "Time": (f"{META}.Time", {"type": "string", "format": "date-time"}),
+    "MicroTime": (f"{META}.MicroTime", {"type": "string", "format": "date-time"}),
+    "FieldsV1": (f"{META}.FieldsV1", {"type": "object"}),
     "RawExtension": (f"{_UTIL}.runtime.RawExtension", {"type": "object"}),
 }
 """Scalars that have a schema of their own."""
@@ -48,10 +59,10 @@ _INLINE: dict[str, Obj] = {
     "bytes": {"type": "string", "format": "byte"},
     "StringList": {"type": "array", "items": {"type": "string"}},
 }
-_PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH)
 
 
-def _say_nothing(_type: TypeName, _field: str) -> str:
+def say_nothing(_type: TypeName, _field: str) -> str:
+    """Describes nothing, which most clients have no use for."""
     return ""
 
 
@@ -73,21 +84,24 @@ def document(path: str) -> Document | None:
     return None if found is None else Document(encode(build(*found)))
 
 
-def build(group: str, version: str, describe: Describe = _say_nothing) -> Obj:
+def build(group: str, version: str, describe: Describe = say_nothing) -> Obj:
     """The document of a group and version."""
-    resources = list(group_versions()[group, version].values())
-    schemas: dict[str, Obj] = {}
+    resources = list(group_versions().get((group, version), {}).values())
+    reviews = [review for review in REVIEWS.values() if (review.group, review.version) == (group, version)]
+    paths = dict([discovery_path(group, version)])
     for resource in resources:
-        root = schema.kind_type(group, version, resource.kind)
-        _collect(root, schemas, describe)
-        schemas[schema.openapi_name(root)]["x-kubernetes-group-version-kind"] = [_kind_entry(resource)]
-    schemas[f"{_META}.Patch"] = {"type": "object"}
-    paths = {path: item for resource in resources for path, item in _paths(resource)}
+        paths |= dict(resource_paths(resource))
+    for review in reviews:
+        paths |= dict(review_paths(review))
+    schemas: dict[str, Obj] = {f"{META}.Patch": {"type": "object", **_said(describe("meta.v1.Patch", ""))}}
+    for name in _types_named(resources, reviews):
+        _collect(name, schemas, describe)
+    _name_kinds(schemas, group, version)
     return {
         "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": schema.release()},
-        "paths": paths,
-        "components": {"schemas": dict(sorted(schemas.items()))},
+        "info": {"title": "Kubernetes", "version": TITLE_VERSION},
+        "paths": dict(sorted(paths.items())),
+        "components": {"schemas": dict(sorted(schemas.items())), "securitySchemes": SECURITY},
     }
 
 
@@ -115,6 +129,35 @@ def _hash(path: str) -> str:
 # --- schemas ---
 
 
+def _types_named(resources: list[Resource], reviews: list[Review]) -> Iterator[TypeName]:
+    """The types that operations speak of."""
+    yield "meta.v1.APIResourceList"
+    for resource in resources:
+        group, version = resource.group, resource.version
+        yield schema.kind_type(group, version, resource.kind)
+        yield schema.kind_type(group, version, f"{resource.kind}List")
+        yield from ("meta.v1.DeleteOptions", "meta.v1.Status", "meta.v1.WatchEvent")
+        for name in resource.subresources:
+            with suppress(LookupError):  # the options of a connection are no body
+                yield schema.kind_type(*SUBRESOURCES[name].kind_for(resource))
+    for review in reviews:
+        yield schema.kind_type(*review.gvk)
+
+
+def _name_kinds(schemas: dict[str, Obj], group: str, version: str) -> None:
+    """Says of each schema of a kind which kinds it is; kinds that every group has are named for that group, too."""
+    for (kind_group, kind_version, kind), name in schema.kinds().items():
+        if entry := schemas.get(schema.openapi_name(name)):
+            named = entry.setdefault("x-kubernetes-group-version-kind", [])
+            named.append({"group": kind_group, "version": kind_version, "kind": kind})
+    for kind in ("DeleteOptions", "WatchEvent"):
+        if entry := schemas.get(f"{META}.{kind}"):
+            entry["x-kubernetes-group-version-kind"] = [
+                {"group": of_group, "version": of_version, "kind": kind}
+                for of_group, of_version in sorted({("", "v1"), (group, version)})
+            ]
+
+
 def _collect(name: TypeName, schemas: dict[str, Obj], describe: Describe) -> None:
     """Adds the schema of a type, and of all that it is made of."""
     full_name = schema.openapi_name(name)
@@ -130,6 +173,8 @@ def _collect(name: TypeName, schemas: dict[str, Obj], describe: Describe) -> Non
         entry["required"] = required
     if schema.is_atomic(name):
         entry["x-kubernetes-map-type"] = "atomic"
+    if unions := schema.unions(name):
+        entry["x-kubernetes-unions"] = unions
     for field in fields.values():
         if field.is_struct:
             _collect(field.type, schemas, describe)
@@ -139,22 +184,33 @@ def _collect(name: TypeName, schemas: dict[str, Obj], describe: Describe) -> Non
 
 
 def _property(field: Field, owner: TypeName, describe: Describe) -> Obj:
-    value = _value(field)
     if field.kind == "list":
-        entry: Obj = {"type": "array", "items": value}
+        entry: Obj = {"type": "array", "items": _item(field)}
     elif field.kind == "map":
-        entry = {"type": "object", "additionalProperties": value}
+        entry = {"type": "object", "additionalProperties": _item(field)}
+    elif field.type in _INLINE:
+        entry = _scalar(field)
     else:
-        entry = value
+        entry = {"allOf": [_reference(field.type)], **({"default": {}} if field.by_value and field.is_struct else {})}
+    if field.default is not None:
+        entry["default"] = field.default
     return {**_said(describe(owner, field.name)), **entry, **_extensions(field)}
 
 
-def _value(field: Field) -> Obj:
+def _item(field: Field) -> Obj:
+    """What a list or a map holds."""
     if field.type in _INLINE:
-        return dict(_INLINE[field.type])
-    name = _NAMED[field.type][0] if field.type in _NAMED else schema.openapi_name(field.type)
-    reference = {"$ref": f"#/components/schemas/{name}"}
-    return {"allOf": [reference], **({"default": {}} if field.is_struct else {})}
+        zero = schema.ZERO.get(field.type)
+        return {**_scalar(field), **({} if zero is None else {"default": zero})}
+    return {"allOf": [_reference(field.type)], "default": {}} if field.is_struct else _reference(field.type)
+
+
+def _scalar(field: Field) -> Obj:
+    return {**_INLINE[field.type], **({"enum": list(field.enum)} if field.enum else {})}
+
+
+def _reference(name: TypeName) -> Obj:
+    return {"$ref": f"#/components/schemas/{_NAMED[name][0] if name in _NAMED else schema.openapi_name(name)}"}
 
 
 def _extensions(field: Field) -> Obj:
@@ -170,44 +226,3 @@ def _extensions(field: Field) -> Obj:
 
 def _said(text: str) -> Obj:
     return {"description": text} if text else {}
-
-
-# --- paths ---
-
-
-def _paths(resource: Resource) -> Iterator[tuple[str, Obj]]:
-    """The collection and the object of a resource, with the operations that clients look at."""
-    where = "{namespace}" if resource.namespaced else None
-    kind = {"x-kubernetes-group-version-kind": _kind_entry(resource)}
-    schema_name = schema.openapi_name(schema.kind_type(resource.group, resource.version, resource.kind))
-    answers = {"200": {"description": "OK", "content": _content(schema_name, ("application/json",))}}
-    listing: Obj = {"get": {"x-kubernetes-action": "list", **kind, "responses": {"200": {"description": "OK"}}}}
-    creation = {"content": _content(schema_name, ("*/*",))}
-    listing["post"] = {**_operation("post", kind, answers), "requestBody": creation}
-    yield resource.path(where), listing
-    patch = {"content": _content(f"{_META}.Patch", _PATCH_TYPES)}
-    yield (
-        resource.path(where, "{name}"),
-        {
-            "get": {"x-kubernetes-action": "get", **kind, "responses": answers},
-            "put": {**_operation("put", kind, answers), "requestBody": creation},
-            "patch": {**_operation("patch", kind, answers), "requestBody": patch},
-        },
-    )
-
-
-def _operation(action: str, kind: Obj, answers: Obj) -> Obj:
-    names = ("dryRun", "fieldManager", "fieldValidation", *(("force",) if action == "patch" else ()))
-    parameters = [
-        {"name": name, "in": "query", "schema": {"type": "boolean" if name == "force" else "string"}} for name in names
-    ]
-    return {"x-kubernetes-action": action, **kind, "parameters": parameters, "responses": answers}
-
-
-def _content(schema_name: str, media_types: tuple[str, ...]) -> Obj:
-    reference: dict[str, Any] = {"schema": {"$ref": f"#/components/schemas/{schema_name}"}}
-    return dict.fromkeys(media_types, reference)
-
-
-def _kind_entry(resource: Resource) -> Obj:
-    return {"group": resource.group, "version": resource.version, "kind": resource.kind}

@@ -6,19 +6,18 @@ Models kube-openapi pkg/builder and pkg/openapiconv (v1.36).
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from typing import Any
 
-from .. import schema
 from ..objects import Obj
-from . import openapi
+from . import openapi, swagger_protobuf
 from .discovery import Document
 from .negotiate import encode
 from .routes import group_versions
 
 _REFERENCE, _DEFINITION = "#/components/schemas/", "#/definitions/"
-_BODY_TYPES = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
+_ACTION = "x-kubernetes-action"
+_KINDS = "x-kubernetes-group-version-kind"
 _SCALARS: dict[str, Obj] = {
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": {"type": "string", "format": "int-or-string"},
     "io.k8s.apimachinery.pkg.api.resource.Quantity": {"type": "string"},
@@ -26,49 +25,44 @@ _SCALARS: dict[str, Obj] = {
 """Types that OpenAPI v3 describes with alternatives, which Swagger doesn't have."""
 
 
-PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+@cache
+def swagger_document() -> Document:
+    """The document as JSON, which is made when first asked for."""
+    return Document(encode(build()))
 
 
 @cache
 def protobuf_document() -> Document:
-    """The document for clients that read protobuf alone: its head, without types.
-
-    kubectl asks for it when a kind is not in OpenAPI v3, and finds out that there is nothing to check such a kind by;
-    what it then says of the kind is what it says on any cluster that lacks it.
-    """
-    info = _text(1, "Kubernetes") + _text(2, schema.release())
-    return Document(_text(1, "2.0") + _message(2, info), PROTOBUF)
+    """The document in the form that kubectl asks for."""
+    return Document(protobuf(), swagger_protobuf.MEDIA_TYPE)
 
 
-def _text(number: int, text: str) -> bytes:
-    return _message(number, text.encode())
+def protobuf(describe: openapi.Describe = openapi.say_nothing) -> bytes:
+    """The document as protobuf."""
+    return swagger_protobuf.encode(build(describe))
 
 
-def _message(number: int, content: bytes) -> bytes:
-    """A field of the wire type that has a length, which is below 128 here."""
-    return bytes((number << 3 | 2, len(content))) + content
-
-
-@cache
-def swagger_document() -> Document:
-    """The document, which is made when first asked for."""
+def build(describe: openapi.Describe = openapi.say_nothing) -> Obj:
+    """The document."""
     definitions: Obj = {}
     paths: Obj = {}
     for group, version in group_versions():
-        document = openapi.build(group, version)
-        definitions |= {name: _converted(entry) for name, entry in document["components"]["schemas"].items()}
-        paths |= {path: _path(path, item) for path, item in document["paths"].items()}
+        document = openapi.build(group, version, describe)
+        for name, entry in document["components"]["schemas"].items():
+            kinds = definitions.get(name, {}).get(_KINDS, [])
+            definition = definitions[name] = _definition(entry)
+            if kinds:
+                definition[_KINDS] = kinds + [kind for kind in definition[_KINDS] if kind not in kinds]
+        paths |= {path: _path(item) for path, item in document["paths"].items()}
     definitions |= {name: entry for name, entry in _SCALARS.items() if name in definitions}
-    return Document(
-        encode(
-            {
-                "swagger": "2.0",
-                "info": {"title": "Kubernetes", "version": schema.release()},
-                "paths": dict(sorted(paths.items())),
-                "definitions": dict(sorted(definitions.items())),
-            }
-        )
-    )
+    return {
+        "swagger": "2.0",
+        "info": {"title": "Kubernetes", "version": openapi.TITLE_VERSION},
+        "paths": dict(sorted(paths.items())),
+        "definitions": dict(sorted(definitions.items())),
+        "securityDefinitions": openapi.SECURITY,
+        "security": [{"BearerToken": []}],
+    }
 
 
 def _converted(value: Any) -> Any:
@@ -77,38 +71,45 @@ def _converted(value: Any) -> Any:
         return [_converted(item) for item in value]
     if not isinstance(value, dict):
         return value
-    if "allOf" in value:
-        rest = {key: item for key, item in value.items() if key not in ("allOf", "default")}
-        return {**_converted(rest), **_converted(value["allOf"][0])}
-    if "$ref" in value:
-        return {"$ref": value["$ref"].replace(_REFERENCE, _DEFINITION)}
-    return {key: _converted(item) for key, item in value.items()}
+    rest = {key: _converted(item) for key, item in value.items() if key not in ("allOf", "default", "$ref")}
+    reference = value["allOf"][0] if "allOf" in value else value
+    return {**rest, "$ref": reference["$ref"].replace(_REFERENCE, _DEFINITION)} if "$ref" in reference else rest
 
 
-def _path(path: str, item: Obj) -> Obj:
-    names = re.findall(r"{(\w+)}", path)
-    in_path = [{"name": name, "in": "path", "required": True, "type": "string"} for name in names]
-    return {**({"parameters": in_path} if in_path else {}), **{verb: _operation(item[verb]) for verb in item}}
+def _definition(entry: Obj) -> Obj:
+    """A schema whose fields may be called as the words of a schema are."""
+    fields = {name: _converted(item) for name, item in entry.get("properties", {}).items()}
+    rest = {key: item for key, item in entry.items() if key != "properties"}
+    return {**_converted(rest), **({"properties": fields} if fields else {})}
 
 
-def _operation(operation: Obj) -> Obj:
-    kept = {key: value for key, value in operation.items() if key.startswith("x-")}
-    parameters = [
-        {"name": parameter["name"], "in": parameter["in"], **parameter["schema"], "uniqueItems": True}
-        for parameter in operation.get("parameters") or []
-    ]
-    body = (operation.get("requestBody") or {}).get("content") or {}
-    if body:
-        media = next(iter(body.values()))
-        parameters.append({"name": "body", "in": "body", "required": True, "schema": _converted(media["schema"])})
-    consumed = [name for name in body if name != "*/*"] or list(_BODY_TYPES)
+def _path(item: Obj) -> Obj:
+    operations = {verb: _operation(verb, found) for verb, found in item.items() if verb != "parameters"}
+    shared = [_parameter(parameter) for parameter in item.get("parameters", ())]
+    return {**operations, **({"parameters": shared} if shared else {})}
+
+
+def _operation(verb: str, operation: Obj) -> Obj:
+    kept = {key: value for key, value in operation.items() if key.startswith(("x-", "tags", "operationId"))}
+    request = operation.get("requestBody") or {}
+    body = request.get("content") or {}
+    parameters = [_parameter(parameter) for parameter in operation.get("parameters", ())]
+    for media in list(body.values())[:1]:
+        required = {"required": True} if request.get("required") else {}
+        parameters.insert(0, {"name": "body", "in": "body", **required, "schema": _converted(media["schema"])})
+    answers: Obj = next((answer["content"] for answer in operation["responses"].values() if "content" in answer), {})
     return {
         **kept,
-        "consumes": consumed if body else ["*/*"],
-        "produces": ["application/json", "application/yaml"],
+        "schemes": ["https"],
+        "consumes": list(body) if verb == "patch" and body else ["*/*"] if _ACTION in operation else list(answers),
+        "produces": list(answers),
         **({"parameters": parameters} if parameters else {}),
         "responses": {code: _response(answer) for code, answer in operation["responses"].items()},
     }
+
+
+def _parameter(parameter: Obj) -> Obj:
+    return {**{key: value for key, value in parameter.items() if key != "schema"}, **parameter["schema"]}
 
 
 def _response(answer: Obj) -> Obj:
