@@ -33,6 +33,13 @@ def selection_reason(pod: Obj, node: Obj) -> list[Reason]:
     return [Reason("node(s) didn't match Pod's node affinity/selector", helpless=True)]
 
 
+def selection_preference(pod: Obj, node: Obj) -> int:
+    """The sum of the weights of the preferred node affinity terms that the node meets."""
+    affinity = (pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
+    preferred = affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or []
+    return sum(int(term["weight"]) for term in preferred if _matches_term(term["preference"], node))
+
+
 def _is_selected(pod: Obj, node: Obj) -> bool:
     if not matches_labels(pod["spec"].get("nodeSelector") or {}, labels_of(node)):
         return False

@@ -1,25 +1,25 @@
 """The scheduler: for each Pod without a node, the best of the nodes that can take it.
 
-    filter   which nodes can: selector and affinity, taints, readiness, free ports, free resources
-    score    which of them should: fewest of the same application, then least allocated
-    bind     write the choice; the kubelet of that node does the rest
+    filter    which nodes can: taints, selector and affinity, free ports, free resources, company (`feasibility`)
+    score     which of them should: preferences, fewest of the same application, then least allocated
+    bind      write the choice; the kubelet of that node does the rest
+    preempt   if no node can: end less important Pods, so that one soon will (`preemption`)
 
 A Pod that fits nowhere says why in a FailedScheduling event, and is looked at again when a node or a Pod changes.
-Models pkg/scheduler (v1.36). Preemption, Pod affinity and topology spread constraints are left out.
+Models pkg/scheduler (v1.36).
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-
-from .api.status import StatusError
+from .api.status import StatusError, ignoring_not_found
 from .client import STRATEGIC_MERGE_PATCH, Client, EventType
 from .clock import Clock
+from .controllers.disruption import selects
 from .controllers.events import EventRecorder
-from .controllers.pods import is_finished
+from .controllers.pods import announce_disruption, is_finished
+from .feasibility import explain, explain_preemption, why_not
 from .informer import Controller, SharedInformers
-from .node_fit import Reason, free_ports_reason, free_resources_reasons, selection_reason, share_taken
+from .node_fit import selection_preference, share_taken
 from .objects import (
     Obj,
     condition_of,
@@ -27,16 +27,16 @@ from .objects import (
     is_condition_true,
     is_deleting,
     key_of,
+    labels_of,
     name_of,
     namespace_of,
     uid_of,
 )
-from .resources.taints import NOT_READY, UNREACHABLE, UNSCHEDULABLE, taints_of, untolerated
+from .pod_topology import Snapshot, company_preference, has_company_rules
+from .preemption import Candidate, choose, nominated_node, priority_of, refusal
+from .resources.taints import taints_of, untolerated
 
 NAME = "default-scheduler"
-
-_UNSCHEDULABLE_TAINT = {"key": UNSCHEDULABLE, "effect": "NoSchedule"}
-_NO_NODES = "no nodes available to schedule pods"
 
 
 class Scheduler(Controller):
@@ -50,6 +50,8 @@ class Scheduler(Controller):
         self._recorder = recorder
         self._pods = informers.get("pods")
         self._nodes = informers.get("nodes")
+        self._namespaces = informers.get("namespaces")
+        self._budgets = informers.get("poddisruptionbudgets.policy")
         self._unschedulable: set[str] = set()
         self._pods.add_handler(self._on_pod)
         self._nodes.add_handler(self._on_node)
@@ -60,17 +62,36 @@ class Scheduler(Controller):
         if pod is None or not _waits_for_node(pod):
             self._unschedulable.discard(key)
             return
-        nodes = sorted(self._nodes.list(), key=name_of)
-        on_node = self._pods_by_node()
-        reasons = {name_of(node): _why_not(pod, node, on_node.get(name_of(node), [])) for node in nodes}
-        feasible = [node for node in nodes if not reasons[name_of(node)]]
+        snapshot = self._snapshot(pod)
+        reasons = {name_of(node): why_not(pod, node, snapshot) for node in snapshot.nodes}
+        feasible = [node for node in snapshot.nodes if not reasons[name_of(node)]]
         if not feasible:
-            await self._report(pod, _explain(list(reasons.values())))
             self._unschedulable.add(key)
+            why = [*reasons.values()]
+            refused = refusal(pod, snapshot)
+            candidate = None if refused else choose(pod, reasons, snapshot, why_not, self._is_spared)
+            if candidate is None:
+                await self._report(pod, explain(why) + explain_preemption(why, refused))
+            else:
+                await self._preempt(pod, candidate)
+                await self._report(pod, explain(why), nominated=name_of(candidate.node))
             return
         self._unschedulable.discard(key)
-        best = min(feasible, key=lambda node: _cost(pod, node, on_node.get(name_of(node), [])))
+        chosen = [node for node in feasible if name_of(node) == nominated_node(pod)]
+        best = min(chosen or feasible, key=lambda node: _cost(pod, node, snapshot))
         await self._bind(pod, name_of(best))
+
+    def _snapshot(self, pod: Obj) -> Snapshot:
+        """The cluster as one Pod finds it: room that is being made for more important ones is taken already."""
+        by_node: dict[str, list[Obj]] = {}
+        for other in self._pods.list():
+            node = other["spec"].get("nodeName")
+            if not node and uid_of(other) != uid_of(pod) and priority_of(other) >= priority_of(pod):
+                node = nominated_node(other)
+            if node and not is_finished(other):
+                by_node.setdefault(node, []).append(other)
+        namespaces = {name_of(namespace): labels_of(namespace) for namespace in self._namespaces.list()}
+        return Snapshot(sorted(self._nodes.list(), key=name_of), by_node, namespaces)
 
     async def _bind(self, pod: Obj, node: str) -> None:
         binding = {
@@ -89,38 +110,58 @@ class Scheduler(Controller):
         # The next Pod must be placed with this one in mind.
         await self._pods.has_seen(await self._client.get("pods", name_of(pod), namespace_of(pod)))
 
-    async def _report(self, pod: Obj, message: str) -> None:
+    # --- no node can take it ---
+
+    async def _preempt(self, pod: Obj, candidate: Candidate) -> None:
+        """Ends the victims, and takes their hope from less important Pods that were to have the same room."""
+        node = name_of(candidate.node)
+        for victim in candidate.victims:
+            if is_deleting(victim):
+                continue
+            why = f"{NAME}: preempting to accommodate a higher priority pod"
+            await announce_disruption(self._client, self.clock, victim, "PreemptionByScheduler", why)
+            with ignoring_not_found():
+                written = await self._client.delete("pods", name_of(victim), namespace_of(victim), uid=uid_of(victim))
+                text = f"Preempted by pod {uid_of(pod)} on node {node}"
+                self._recorder.event(victim, "Normal", "Preempted", text)
+                await self._pods.has_seen(written)
+        for other in self._pods.list():
+            waits = not other["spec"].get("nodeName") and nominated_node(other) == node
+            if waits and priority_of(other) < priority_of(pod):
+                await self._patch_status(other, {"nominatedNodeName": None})
+
+    def _is_spared(self, pod: Obj) -> bool:
+        """True if a budget would not let the Pod be evicted now."""
+        budgets = [budget for budget in self._budgets.list(namespace_of(pod)) if selects(budget, pod)]
+        return any(not (budget.get("status") or {}).get("disruptionsAllowed") for budget in budgets)
+
+    async def _report(self, pod: Obj, message: str, nominated: str = "") -> None:
         known = condition_of(pod, "PodScheduled")
-        if known is not None and known.get("reason") == "Unschedulable" and known.get("message") == message:
+        same = known is not None and known.get("reason") == "Unschedulable" and known.get("message") == message
+        if same and nominated in ("", nominated_node(pod)):
             return
         self._recorder.event(pod, "Warning", "FailedScheduling", message)
         since = (known or {}).get("lastTransitionTime") if known and known["status"] == "False" else None
         condition = {
             "type": "PodScheduled",
             "status": "False",
+            "observedGeneration": pod["metadata"].get("generation", 1),
             "reason": "Unschedulable",
             "message": message,
             "lastProbeTime": None,
             "lastTransitionTime": since or self.clock.rfc3339(),
         }
-        patch = {"status": {"conditions": [condition]}}
-        await self._client.patch(
-            "pods",
-            name_of(pod),
-            patch,
-            namespace_of(pod),
-            patch_type=STRATEGIC_MERGE_PATCH,
-            subresource="status",
+        await self._patch_status(
+            pod, {"conditions": [condition], **({"nominatedNodeName": nominated} if nominated else {})}
         )
 
-    def _pods_by_node(self) -> dict[str, list[Obj]]:
-        """The Pods that take up room, by node."""
-        by_node: dict[str, list[Obj]] = {}
-        for pod in self._pods.list():
-            node = pod["spec"].get("nodeName")
-            if node and not is_finished(pod):
-                by_node.setdefault(node, []).append(pod)
-        return by_node
+    async def _patch_status(self, pod: Obj, status: Obj) -> None:
+        patch = {"metadata": {"uid": uid_of(pod)}, "status": status}
+        with ignoring_not_found():
+            written = await self._client.patch(
+                "pods", name_of(pod), patch, namespace_of(pod), patch_type=STRATEGIC_MERGE_PATCH, subresource="status"
+            )
+            await self._pods.has_seen(written)
 
     # --- what changed ---
 
@@ -129,18 +170,28 @@ class Scheduler(Controller):
             if old is None or new["spec"] != old["spec"]:
                 self.enqueue(new)
             return
-        left = new is None or is_finished(new)
-        if left and old is not None and old["spec"].get("nodeName"):
+        had_node = old is not None and bool(old["spec"].get("nodeName"))
+        if (new is None or is_finished(new)) and (had_node or _was_hoping(old)):
             self._retry_unschedulable()
+        elif new is not None and (not had_node or (old is not None and labels_of(old) != labels_of(new))):
+            # Somebody came, who may be the company that others wait for.
+            self._retry_unschedulable(only_for_company=True)
 
     def _on_node(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
         if new is not None and old is not None and _relevant(new) == _relevant(old):
             return
         self._retry_unschedulable()
 
-    def _retry_unschedulable(self) -> None:
-        for key in self._unschedulable:
-            self.queue.add(key)
+    def _retry_unschedulable(self, *, only_for_company: bool = False) -> None:
+        waiting = [pod for key in self._unschedulable if (pod := self._pods.get(key)) is not None]
+        for pod in sorted(waiting, key=lambda each: (-priority_of(each), each["metadata"]["creationTimestamp"])):
+            if not only_for_company or has_company_rules(pod):
+                self.enqueue(pod)
+
+
+def _was_hoping(pod: Obj | None) -> bool:
+    """True if room was kept for the Pod, which is free for others now."""
+    return pod is not None and bool(nominated_node(pod))
 
 
 def _waits_for_node(pod: Obj) -> bool:
@@ -163,45 +214,11 @@ def _relevant(node: Obj) -> tuple[object, ...]:
     )
 
 
-def _why_not(pod: Obj, node: Obj, there: list[Obj]) -> list[Reason]:
-    """Why the node can't take the Pod; empty if it can. As upstream, the first filter that says no is heard."""
-    if node["spec"].get("unschedulable") and untolerated(pod, [_UNSCHEDULABLE_TAINT], ("NoSchedule",)):
-        return [Reason("node(s) were unschedulable", helpless=True)]
-    if untolerated(pod, taints_of(node) + _implied_taints(node), ("NoSchedule", "NoExecute")):
-        return [Reason("node(s) had untolerated taint(s)", helpless=True)]
-    return selection_reason(pod, node) or free_ports_reason(pod, there) or free_resources_reasons(pod, node, there)
-
-
-def _implied_taints(node: Obj) -> list[Obj]:
-    """A node that isn't ready is tainted, if not yet then in a moment."""
-    ready = (condition_of(node, "Ready") or {}).get("status", "Unknown")
-    if ready == "True":
-        return []
-    return [{"key": NOT_READY if ready == "False" else UNREACHABLE, "effect": "NoSchedule"}]
-
-
-def _explain(reasons: list[list[Reason]]) -> str:
-    """`0/2 nodes are available: 1 Insufficient cpu, 1 node(s) were unschedulable. ...`, sorted as upstream sorts."""
-    if not reasons:
-        return _NO_NODES
-    nodes = len(reasons)
-    found = _histogram(reason.text for of_node in reasons for reason in of_node)
-    helpless = "Preemption is not helpful for scheduling"
-    victims = "No preemption victims found for incoming pod"
-    preemption = _histogram(helpless if any(r.helpless for r in of_node) else victims for of_node in reasons)
-    return (
-        f"0/{nodes} nodes are available: {found}. no new claims to deallocate, "
-        f"preemption: 0/{nodes} nodes are available: {preemption}."
-    )
-
-
-def _histogram(texts: Iterable[str]) -> str:
-    return ", ".join(sorted(f"{count} {text}" for text, count in Counter(texts).items()))
-
-
-def _cost(pod: Obj, node: Obj, there: list[Obj]) -> tuple[object, ...]:
-    """Lower is better: avoided taints, Pods of the same application, share of the node that would be taken."""
+def _cost(pod: Obj, node: Obj, snapshot: Snapshot) -> tuple[object, ...]:
+    """Lower is better: avoided taints, liking, Pods of the same application, share of the node that would be taken."""
+    there = snapshot.on(node)
     avoided = len(untolerated(pod, taints_of(node), ("PreferNoSchedule",)))
+    liking = selection_preference(pod, node) + company_preference(pod, node, snapshot)
     ref = controller_ref_of(pod)
     same = sum(1 for other in there if ref is not None and (controller_ref_of(other) or {}).get("uid") == ref["uid"])
-    return avoided, same, share_taken(node, [*there, pod]), name_of(node)
+    return avoided, -liking, same, share_taken(node, [*there, pod]), name_of(node)

@@ -26,7 +26,26 @@ def evict(registry: Registry, ctx: RequestContext, current: Obj, eviction: Obj) 
         raise StatusError.bad_request("name in URL does not match name in Eviction object")
     if not _needs_no_budget(current):
         _spend(registry, ctx, current)
+    if not ctx.dry_run:
+        current = _announce(registry, current)
     delete_object(registry, ctx, _PODS, current, DeleteOptions.from_body(eviction.get("deleteOptions") or {}))
+
+
+def _announce(registry: Registry, pod: Obj) -> Obj:
+    """Says in the Pod why it ends; a Job's failure policy may ask for that."""
+    condition = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "observedGeneration": pod["metadata"].get("generation", 1),
+        "lastProbeTime": None,
+        "lastTransitionTime": registry.now(),
+        "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting",
+    }
+    status = dict(pod.get("status") or {})
+    others = [known for known in status.get("conditions") or [] if known["type"] != condition["type"]]
+    status["conditions"] = [*others, condition]
+    return registry.update_metadata(_PODS, pod, {}, status=status)
 
 
 def _needs_no_budget(pod: Obj) -> bool:

@@ -14,7 +14,7 @@ from ..informer import Controller, SharedInformers
 from ..objects import Obj, condition_of, is_condition_true, is_deleting, key_of, name_of, namespace_of, uid_of
 from ..resources.taints import NOT_READY, UNREACHABLE, UNSCHEDULABLE, taints_of, tolerates, tolerations_of
 from .events import EventRecorder
-from .pods import is_ready
+from .pods import announce_disruption, is_ready
 
 GRACE_SECONDS = 50.0
 """How long a node may be silent: kube-controller-manager's --node-monitor-grace-period."""
@@ -149,6 +149,8 @@ class NodeLifecycleController(Controller):
                 self.queue.add_after(name_of(node), stays)
                 continue
             self._recorder.event(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {key_of(pod)}")
+            why = "Taint manager: deleting due to NoExecute taint"
+            await announce_disruption(self._client, self.clock, pod, "DeletionByTaintManager", why)
             with ignoring_not_found():
                 await self._client.delete("pods", name_of(pod), namespace_of(pod), uid=uid_of(pod))
 

@@ -10,6 +10,7 @@ from ..client import Client, EventType
 from ..clock import Clock
 from ..informer import Controller, SharedInformers
 from ..objects import Obj, is_deleting, key_of, name_of, split_key, uid_of
+from .pods import announce_disruption, is_finished
 
 QUARANTINE_SECONDS = 40.0
 
@@ -36,6 +37,10 @@ class PodGarbageCollector(Controller):
         unscheduled = not node and is_deleting(pod)
         if not unscheduled and (not node or await self._node_exists(node)):
             return
+        if node and not is_finished(pod):
+            # Nobody else will ever say how it ended.
+            why = "PodGC: node no longer exists"
+            await announce_disruption(self._client, self.clock, pod, "DeletionByPodGC", why, phase="Failed")
         namespace, name = split_key(key)
         with ignoring_not_found():
             await self._client.delete("pods", name, namespace, uid=uid_of(pod), grace_period_seconds=0)

@@ -5,9 +5,9 @@ Models pkg/api/v1/pod/util.go and pkg/controller/controller_utils.go (v1.36).
 
 from __future__ import annotations
 
-from ..api.status import StatusError
-from ..client import Client
-from ..clock import parse_rfc3339
+from ..api.status import StatusError, ignoring_not_found
+from ..client import STRATEGIC_MERGE_PATCH, Client
+from ..clock import Clock, parse_rfc3339
 from ..objects import (
     Obj,
     condition_of,
@@ -18,6 +18,7 @@ from ..objects import (
     name_of,
     namespace_of,
     new_controller_ref,
+    uid_of,
 )
 from .events import EventRecorder
 
@@ -163,6 +164,24 @@ class PodControl:
             raise
         self._recorder.event(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {name_of(pod)}")
         return written
+
+
+async def announce_disruption(client: Client, clock: Clock, pod: Obj, reason: str, message: str, **status: str) -> None:
+    """Says in a Pod that it ends for a reason that is not its own, before it is deleted. `status`: more to write."""
+    condition = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "observedGeneration": pod["metadata"].get("generation", 1),
+        "lastProbeTime": None,
+        "lastTransitionTime": clock.rfc3339(),
+        "reason": reason,
+        "message": message,
+    }
+    patch = {"metadata": {"uid": uid_of(pod)}, "status": {"conditions": [condition], **status}}
+    with ignoring_not_found():
+        await client.patch(
+            "pods", name_of(pod), patch, namespace_of(pod), patch_type=STRATEGIC_MERGE_PATCH, subresource="status"
+        )
 
 
 def is_namespace_terminating(error: StatusError) -> bool:

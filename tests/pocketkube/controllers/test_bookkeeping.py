@@ -10,7 +10,7 @@ import pytest
 from harness import Cluster, deployment, play, service
 
 from lab_helpers.pocketkube.api.status import StatusError
-from lab_helpers.pocketkube.objects import Obj, labels_of, name_of
+from lab_helpers.pocketkube.objects import Obj, condition_of, labels_of, name_of
 
 ADDRESSES = "ipaddresses.networking.k8s.io"
 RANGES = "servicecidrs.networking.k8s.io"
@@ -140,13 +140,16 @@ def test_an_eviction_spends_what_the_budget_allows(spec: dict[str, Any], tmp_pat
         assert status["conditions"][0]["reason"] == "SufficientPods"
         first, second, _ = await cluster.list("pods")
         cluster.kubelet.holds_ready = lambda pod: True
+        cluster.kubelet.holds_end = lambda pod: name_of(pod) == name_of(first)
         await evict(cluster, first)
+        leaving = condition_of(await cluster.client.get("pods", name_of(first), "default"), "DisruptionTarget")
+        assert leaving and leaving["reason"] == "EvictionByEvictionAPI"
         with pytest.raises(StatusError) as refused:
             await evict(cluster, second)
         assert refused.value.code == 429
         assert refused.value.message == "Cannot evict pod as it would violate the pod's disruption budget."
         assert await cluster.get("pods", name_of(second))
-        cluster.kubelet.holds_ready = lambda pod: False
+        cluster.kubelet.holds_ready = cluster.kubelet.holds_end = lambda pod: False
         cluster.kubelet.look_again()
         await cluster.until(counted)
         await evict(cluster, second)
