@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable
 from decimal import ROUND_CEILING, Context, Decimal, DecimalException
 from typing import NamedTuple
 
@@ -68,7 +69,21 @@ def value(text: str | int | float) -> Decimal:
 @functools.lru_cache(maxsize=1024)
 def canonical(text: str | int | float) -> str:
     """The quantity as the API writes it: no fraction, the largest suffix, the family it came in (`1024Mi` -> `1Gi`)."""
-    number, form = _parse(str(text))
+    return _written(*_parse(str(text)))
+
+
+def total(texts: Iterable[str | int]) -> str:
+    """The sum of quantities, in the family of the first that is not zero: 64Mi and 1Gi are 1088Mi."""
+    number, form = Decimal(0), "decimal"
+    for text in texts:
+        added = _parse(str(text))
+        if number == 0:
+            form = added.form
+        number = _CONTEXT.add(number, added.value)
+    return _written(number, form)
+
+
+def _written(number: Decimal, form: str) -> str:
     if number == 0:
         return "0"
     if form == "binary" and number == number.to_integral_value() and abs(number) >= 1024:

@@ -219,6 +219,7 @@ class Registry:
             _bump_generation(strategy, obj, current)
             causes = validate_metadata_update(obj["metadata"], current["metadata"])
             self._refuse(resource, obj, causes + strategy.validate_update(obj, current))
+            check_quota(self.store, resource, obj, current)
             self._warn(ctx, strategy, obj, current)
             replaced = self._finish_replace(ctx, resource, obj, current)
         except BaseException:

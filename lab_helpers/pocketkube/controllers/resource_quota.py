@@ -12,7 +12,8 @@ from ..client import Client, EventType
 from ..clock import Clock
 from ..informer import Controller, SharedInformers
 from ..objects import Obj, copy, namespace_of
-from ..resources.quota import counted_resources, used
+from ..resources.quota import used
+from ..resources.quota_usage import counted_resources, is_terminating
 from .pods import is_finished
 
 _RESOURCE = "resourcequotas"
@@ -37,13 +38,10 @@ class ResourceQuotaController(Controller):
         quota = self._quotas.get(key)
         if quota is None:
             return
-        hard: Obj = (quota.get("spec") or {}).get("hard") or {}
+        spec: Obj = quota.get("spec") or {}
         namespace = namespace_of(quota)
-        amounts = {name: used(name, lambda resource: self._counted[resource].list(namespace)) for name in hard}
-        status: Obj = {
-            "hard": dict(hard),
-            "used": {name: amount for name, amount in amounts.items() if amount is not None},
-        }
+        taken = used(spec, lambda resource: self._counted[resource].list(namespace))
+        status: Obj = {"hard": dict(spec.get("hard") or {}), "used": taken}
         if status == (quota.get("status") or {}):
             return
         changed = copy(quota)
@@ -61,7 +59,7 @@ class ResourceQuotaController(Controller):
 
 
 def _counts_differently(resource: str, new: Obj, old: Obj) -> bool:
-    """A Pod that has ended counts no more; a Service counts by its type and ports."""
+    """A Pod that has ended counts no more, or it changes its scope; a Service counts by its type and ports."""
     if resource == "pods":
-        return is_finished(new) != is_finished(old)
+        return is_finished(new) != is_finished(old) or is_terminating(new) != is_terminating(old)
     return resource == "services" and new["spec"] != old["spec"]

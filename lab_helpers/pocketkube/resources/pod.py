@@ -2,7 +2,7 @@
 
 Defaults of the spec are in `pod_defaults`, what is allowed in it in `pod_validation`; running it is the kubelet's.
 Models pkg/registry/core/pod/strategy.go, plugin/pkg/admission/{serviceaccount,defaulttolerationseconds,priority}
-and core/v1/helper/qos (v1.36).
+(v1.36).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from .limit_range import apply_limit_ranges
 from .metadata import validate_annotations
 from .naming import SAFE_ALPHABET
 from .pod_defaults import default_pod, default_pod_spec
+from .pod_quality import qos_class
 from .pod_update import validate_pod_update
 from .pod_validation import validate_new_pod, validate_pod
 from .pod_warnings import host_name_warnings, pod_warnings
@@ -201,18 +202,3 @@ def _admit_tolerations(spec: Obj) -> None:
 
 def _tolerates_eviction(toleration: Obj, key: str) -> bool:
     return toleration.get("key") in (None, "", key) and toleration.get("effect") in (None, "", "NoExecute")
-
-
-def qos_class(spec: Obj) -> str:
-    """Who is evicted first when a node runs short. Models v1/helper/qos ComputePodQOS."""
-    containers = [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]
-    guaranteed, anything = True, False
-    for container in containers:
-        resources = container.get("resources") or {}
-        requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
-        for name in ("cpu", "memory"):
-            anything = anything or name in requests or name in limits
-            guaranteed = guaranteed and name in limits and requests.get(name, limits[name]) == limits[name]
-    if not anything:
-        return "BestEffort"
-    return "Guaranteed" if guaranteed else "Burstable"

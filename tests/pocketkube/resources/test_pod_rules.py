@@ -10,7 +10,7 @@ from in_process_api import Api, deployment, pod
 from lab_helpers.pocketkube.api.status import StatusError
 from lab_helpers.pocketkube.client import STRATEGIC_MERGE_PATCH
 from lab_helpers.pocketkube.objects import copy
-from lab_helpers.pocketkube.resources.pod import qos_class
+from lab_helpers.pocketkube.resources.pod_quality import qos_class
 
 
 def problem(api: Api, container: dict[str, Any] | None = None, **spec: Any) -> str:
