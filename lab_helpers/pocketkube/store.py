@@ -13,6 +13,7 @@ import json
 import sqlite3
 import weakref
 from bisect import bisect_right
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
@@ -25,6 +26,7 @@ HISTORY = 2048
 
 _FIRST_REVISION = 1  # 0 means "any" in requests
 _LOCK_SECONDS = 1.0
+_PAGES_LAST, _PAGE_MARKS_APART = 300.0, 60.0  # seconds
 _DISK_FULL, _READ_ONLY = sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY
 _T = TypeVar("_T")
 _Objects = list[Obj]
@@ -112,6 +114,26 @@ class _Shelf:
         return self.trimmed + bisect_right(self.changes, revision, key=lambda change: change.revision)
 
 
+class PageHistory:
+    """How old a page of a list may be to be continued as of its own revision: five to six minutes.
+
+    Upstream forgets by the clock too, since it compacts etcd every five minutes. Told the time by who lists: a store
+    that nobody lists from needs no timer.
+    """
+
+    def __init__(self) -> None:
+        self._marks: deque[tuple[float, int]] = deque()
+        self._forgotten = 0
+
+    def oldest(self, now: float, revision: int) -> int:
+        """The oldest revision that a page may still be continued at, when the store is at `revision`."""
+        if not self._marks or now - self._marks[-1][0] >= _PAGE_MARKS_APART:
+            self._marks.append((now, revision))
+        while self._marks and now - self._marks[0][0] >= _PAGES_LAST:
+            self._forgotten = self._marks.popleft()[1]
+        return self._forgotten
+
+
 class Watch:
     """The changes of one resource after a revision, in order, each once.
 
@@ -177,6 +199,7 @@ class Store:
         self._db = self._guard(self._open)
         self._revision = 0
         self._shelves: dict[str, _Shelf] = {}
+        self.pages = PageHistory()
         self._guard(self._load)
 
     # --- reading ---

@@ -79,6 +79,7 @@ def list_objects(registry: Registry, resource: Resource, namespace: str | None, 
     found = [obj for obj in page.objects if selects(obj)]
     meta: Obj = {"resourceVersion": str(page.revision)}
     if 0 < options.limit < len(found):
+        registry.store.pages.oldest(registry.seconds(), registry.store.revision)
         last = found[options.limit - 1]
         meta["continue"] = encode_continue(page.revision, _key(last, namespace) + "\0")
         if not options.label_selector and not options.field_selector:
@@ -116,8 +117,11 @@ def _continued(registry: Registry, shelf: str, namespace: str | None, token: str
     revision, start = decode_continue(token)
     store = registry.store
     try:
+        oldest = store.pages.oldest(registry.seconds(), store.revision)
         if revision == _INCONSISTENT:
             objects, revision = store.list(shelf, namespace), store.revision
+        elif revision < oldest:
+            raise TooOld(revision, oldest)
         else:
             objects = store.list_at(shelf, namespace, revision)
     except TooOld:

@@ -94,6 +94,21 @@ def test_a_page_that_history_has_forgotten_can_be_continued_inconsistently(
     assert names(rest)[:3] == ["c2", "c3", "d0"]
 
 
+def test_pages_are_forgotten_minutes_after_the_list_began(api: Api) -> None:
+    for number in range(4):
+        api.create("configmaps", {"metadata": {"name": f"c{number}"}})
+    token = api.list("configmaps", limit=2)["metadata"]["continue"]
+    for minute in range(5):
+        api.create("configmaps", {"metadata": {"name": f"d{minute}"}})
+        assert names(api.list("configmaps", continue_token=token)) == ["c2", "c3"]
+        api.clock.forward(60)
+    api.list("configmaps", continue_token=token)
+    api.clock.forward(60)
+    with pytest.raises(StatusError) as caught:
+        api.list("configmaps", continue_token=token)
+    assert (caught.value.code, caught.value.reason) == (410, "Expired")
+
+
 def test_an_exact_past_can_be_listed(api: Api) -> None:
     first = api.create("configmaps", {"metadata": {"name": "a"}})
     api.delete("configmaps", "a")
