@@ -20,7 +20,7 @@ import click
 
 from .errors import LabError
 from .paths import DEFAULT_NAME
-from .pocketkube.config import MOST_NODES, PROXY_MODES
+from .pocketkube.config import ENGINES, MOST_NODES, PROXY_MODES
 
 EXIT_INTERRUPTED = 130
 
@@ -83,6 +83,9 @@ PASS_THROUGH = {"ignore_unknown_options": True, **COMMAND_FOLLOWS}
 """For kubectl, options that we don't know are its own, wherever they stand."""
 
 
+ENGINE_HELP = "What the network is: the kernel's, or simulated. Default: the kernel's where this machine allows it."
+
+
 def _example(*lines: str) -> str:
     return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
 
@@ -103,13 +106,29 @@ def main() -> None:
 @click.option("--api-port", type=click.IntRange(0, 65535), default=0, help="Port of the API server. Default: any free.")
 @click.option("--nodes", type=click.IntRange(1, MOST_NODES), help="How many nodes; the first is the control plane's.")
 @click.option("--proxy-mode", type=click.Choice(PROXY_MODES), help="What kube-proxy writes. Default: iptables.")
-def up(name: str | None, output: str, resume: bool, api_port: int, nodes: int | None, proxy_mode: str | None) -> None:
+@click.option("--engine", type=click.Choice(("auto", *ENGINES)), default="auto", help=ENGINE_HELP)
+def up(
+    name: str | None,
+    output: str,
+    resume: bool,
+    api_port: int,
+    nodes: int | None,
+    proxy_mode: str | None,
+    engine: str,
+) -> None:
     """Start the embedded cluster; return when API, node and DNS are ready."""
     from .clusters import EmbeddedCluster
 
     cluster = EmbeddedCluster(name)
     with _progress(f"Starting the cluster {cluster.name!r}", quiet=output == "json") as tell:
-        steps = cluster.start(resume=resume, api_port=api_port, nodes=nodes, proxy_mode=proxy_mode, on_progress=tell)
+        steps = cluster.start(
+            resume=resume,
+            api_port=api_port,
+            nodes=nodes,
+            proxy_mode=proxy_mode,
+            engine=None if engine == "auto" else engine,
+            on_progress=tell,
+        )
     if output == "json":
         click.echo(json.dumps(cluster.status() | {"startSeconds": {k: round(v, 3) for k, v in steps.items()}}))
         return

@@ -19,6 +19,7 @@ from ..errors import ClusterNotRunning, NodeShellError
 from ..kubectl import kubectl_environment, kubectl_path
 from ..paths import check_name, default_name, name_option, state_dir
 from ..pocketkube.config import ClusterConfig
+from ..pocketkube.host_probe import best_engine
 from ..pocketkube.state import StateDir
 from . import inspection, lifecycle
 from .base import Capabilities, CommandResult
@@ -48,8 +49,11 @@ class EmbeddedCluster:
 
     @property
     def capabilities(self) -> Capabilities:
-        """All that the kernel engine offers."""
-        return Capabilities(several_nodes=self.config.nodes > 1, proxy_mode=self.config.proxy_mode)
+        """What its engine offers."""
+        config = self.config
+        return Capabilities(
+            several_nodes=config.nodes > 1, proxy_mode=config.proxy_mode, simulated=config.engine != "kernel"
+        )
 
     def is_running(self) -> bool:
         """True while the supervisor of this cluster is alive and the cluster was ready."""
@@ -76,16 +80,20 @@ class EmbeddedCluster:
         api_port: int = 0,
         nodes: int | None = None,
         proxy_mode: str | None = None,
+        engine: str | None = None,
         on_progress: Callable[[str], None] | None = None,
     ) -> dict[str, float]:
         """Starts the cluster and returns when API, nodes and DNS are ready.
 
-        What is not chosen (`nodes`, `proxy_mode`) is as it was if the cluster is brought back, else the default.
+        What is not chosen (`nodes`, `proxy_mode`, `engine`) is as it was if the cluster is brought back, else the
+        default: of the engines the one that is real, where this machine allows it.
         Returns the seconds from the start to each step. Raises ClusterAlreadyUp, StaleState (unless `resume`),
         UnsupportedHost, ToolMissing or StartFailed; after an error nothing is left behind.
         """
         tell = on_progress or (lambda _step: None)
-        chosen: dict[str, Any] = {"nodes": nodes, "proxy_mode": proxy_mode}
+        if engine is None and not (resume and self.has_stale_state()):
+            engine = best_engine()
+        chosen: dict[str, Any] = {"nodes": nodes, "proxy_mode": proxy_mode, "engine": engine}
         config = replace(self.config, **{field: value for field, value in chosen.items() if value is not None})
         return lifecycle.start(config, resume=resume, api_port=api_port, on_progress=tell)
 

@@ -6,12 +6,13 @@ real node shows. A restore is applied as a whole or not at all. Following packet
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 
 from ..errors import InvalidInput
 from .canonical import canonical_rule
 from .model import Chain, Counters, Rule, Ruleset, Table
+from .packet import Step
 from .parser import Token, parse_chain_line, parse_rule, split_counters, tokenize, with_line
 from .renderer import render
 
@@ -57,6 +58,13 @@ class Tables:
         if table:
             ruleset = Ruleset({table: ruleset.tables[table]} if table in ruleset.tables else {})
         return render(ruleset, counters=counters)
+
+    def count(self, steps: Iterable[Step], size: int) -> None:
+        """Counts a packet of `size` bytes on every rule that it met (`Outcome.steps`)."""
+        for step in steps:
+            rules = self._tables[step.table][step.chain].rules
+            packets, octets = rules[step.number - 1].counters or Counters()
+            rules[step.number - 1] = replace(rules[step.number - 1], counters=Counters(packets + 1, octets + size))
 
     def restore(self, text: str) -> None:
         """Applies `iptables-restore --noflush`; raises InvalidInput and changes nothing if a line is wrong."""

@@ -22,7 +22,10 @@ PROXY_MODES = ("iptables",)
 
 MOST_NODES = 9
 
-CHOICES = ("nodes", "proxy_mode")
+ENGINES = ("kernel", "userspace")
+"""What the nodes' network is made of: namespaces and rules in the kernel, or both simulated."""
+
+CHOICES = ("nodes", "proxy_mode", "engine")
 """The fields of `ClusterConfig` that who starts a cluster may choose; they hold for as long as it lives."""
 
 
@@ -35,6 +38,8 @@ class ClusterConfig:
     nodes: int = 1
     proxy_mode: str = "iptables"
     """One of PROXY_MODES."""
+    engine: str = "kernel"
+    """One of ENGINES."""
     pod_cidr: str = "10.244.0.0/16"
     service_cidr: str = "10.96.0.0/16"
     node_cidr: str = "192.168.49.0/24"

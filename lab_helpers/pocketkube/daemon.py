@@ -109,9 +109,12 @@ class Supervisor:
             ) from None
 
     def _check_host(self) -> None:
-        from .host_probe import require_kernel_engine
+        from .host_probe import require_kernel_engine, require_userspace_engine
 
-        require_kernel_engine()
+        if self.config.engine == "kernel":
+            require_kernel_engine()
+        else:
+            require_userspace_engine()
 
     def _listen(self) -> tuple[socket.socket, socket.socket]:
         """The API's TCP socket, on the port it had before if it was up before, and its Unix socket."""

@@ -83,6 +83,29 @@ def require_kernel_engine() -> Probe:
     raise UnsupportedHost(f"This machine can't run the kernel engine: {found.reason}.", hint=found.next_step)
 
 
+def best_engine() -> str:
+    """`kernel` where it works; else `userspace`. Raises UnsupportedHost or ToolMissing where neither does."""
+    if probe().usable:
+        return "kernel"
+    if not why_no_userspace_engine():
+        return "userspace"
+    require_kernel_engine()
+    return "kernel"
+
+
+def why_no_userspace_engine() -> str:
+    """What stands in the way of the simulated engine; empty if it works."""
+    from .interception.probe import why_not
+
+    return why_not()
+
+
+def require_userspace_engine() -> None:
+    """Raises UnsupportedHost where the simulated engine does not work."""
+    if why := why_no_userspace_engine():
+        raise UnsupportedHost(f"This machine can't run the simulated engine: {why}.", hint="Try: servicelab doctor")
+
+
 def _kernel_version() -> tuple[int, int]:
     major, minor = os.uname().release.split(".")[:2]
     return int(major), int("".join(filter(str.isdigit, minor)) or 0)

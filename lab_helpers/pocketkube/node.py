@@ -1,7 +1,7 @@
 """The node process: the small machine inside which the nodes of one cluster and all their Pods live.
 
-It enters a sandbox of namespaces of its own, starts the template process and the network, and runs for every node a
-kubelet and kube-proxy. It reports `ready` when the cluster can be used. When it ends, everything in it ends.
+It readies the ground (`ground`: a sandbox of namespaces, or a simulated network), and runs for every node a kubelet
+and kube-proxy. It reports `ready` when the cluster can be used. When it ends, everything in it ends.
 """
 
 from __future__ import annotations
@@ -13,27 +13,25 @@ import logging
 import socket
 import struct
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
 from dnslib import RCODE, DNSRecord
 
 from ..errors import StartFailed
-from . import sandbox
+from . import ground
 from .clock import Clock
 from .config import ClusterConfig
 from .controllers.events import EventRecorder
+from .ground import Ground
 from .handover import hand_over
-from .host_probe import require_kernel_engine
 from .http_client import HttpClient
 from .informer import SharedInformers
-from .kubelet.container_runtime import KernelRuntime
 from .kubelet.kubelet import Kubelet
-from .kubelet.rootfs import RootBuilder
 from .kubelet.server import KubeletServer
-from .kubelet.template import Template
 from .lifetime import run_until, told_to_end
-from .network.kernel import KernelEngine
+from .network.engine import Engine
 from .network.load_balancer import LoadBalancers
 from .proxy.proxier import Proxier
 from .proxy.server import HEALTH_PORT, METRICS_PORT, ProxyDoors, ProxyServers
@@ -66,12 +64,9 @@ for _module in PRELOADED:
 def run(config: ClusterConfig, report: Report) -> None:
     """Runs until SIGTERM; called in a forked child with one thread, and does not return in that process."""
     began = time.monotonic()
-    probe = require_kernel_engine()
-    inside = sandbox.enter(config.state_dir / "sandbox")
-    template = Template.start(inside.files, PRELOADED)
-    roots = RootBuilder(inside.files, all_users=inside.all_users, hidden=[config.state_dir.parent])
-    report.step("node's namespaces")
-    asyncio.run(NodeProcess(config, report, template, roots, probe.iptables or "", began).run())
+    make = ground.prepare(config, PRELOADED)
+    report.step("ground for the nodes")
+    asyncio.run(NodeProcess(config, report, make, began).run())
 
 
 @dataclass(frozen=True)
@@ -80,24 +75,21 @@ class NodeProcess:
 
     config: ClusterConfig
     report: Report
-    template: Template
-    roots: RootBuilder
-    restore_program: str
+    make_ground: Callable[[], Awaitable[Ground]]
     began: float
     """When it was started, in seconds of the monotonic clock."""
 
     async def run(self) -> None:
         """Works until SIGTERM; raises what no part could handle, so that the supervisor starts a new process."""
         told = told_to_end()
-        engine = await KernelEngine.create(self.config, self.template, self.restore_program)
+        made = await self.make_ground()
         self.report.step("network")
-        await run_until(told, self._work(engine))
+        await run_until(told, self._work(made))
 
-    async def _work(self, engine: KernelEngine) -> None:
+    async def _work(self, made: Ground) -> None:
         """Everything that runs on the nodes, until cancelled."""
-        config, clock = self.config, Clock()
+        config, clock, engine, runtime = self.config, Clock(), made.engine, made.runtime
         client = HttpClient(config.api_socket)
-        runtime = KernelRuntime(engine, self.template, self.roots)
         informers = SharedInformers(client, clock)
         names = [(config.node_name(index), config.node_ip(index)) for index in range(config.nodes)]
         LoadBalancers(informers, engine.balance, dict(names))
@@ -124,14 +116,14 @@ class NodeProcess:
                 clock,
                 EventRecorder(client, "kubelet", name, clock=clock),
                 services=informers.get("services"),
-                root=self.template.files / "kubelet" / name,
+                root=made.files / "kubelet" / name,
             )
             for name, ip in names
         ]
         door = engine.listen(config.node_name(0), config.node_ip(0), config.api_port_inside)
         async with (
             KubeletServer(config.kubelet_socket, kubelets, runtime),
-            ShellServer(config.shell_socket, engine, self.template, self.roots),
+            ShellServer(config.shell_socket, made.places),
             ProxyServers([_proxy_doors(engine, proxier, ip) for proxier, (_, ip) in zip(proxiers, names, strict=True)]),
             asyncio.TaskGroup() as group,
         ):
@@ -144,7 +136,7 @@ class NodeProcess:
             await self._until_ready(engine, kubelets, proxiers)
             _announce(config, self.report, time.monotonic() - self.began)
 
-    async def _until_ready(self, engine: KernelEngine, kubelets: list[Kubelet], proxiers: list[Proxier]) -> None:
+    async def _until_ready(self, engine: Engine, kubelets: list[Kubelet], proxiers: list[Proxier]) -> None:
         """Returns when nodes are Ready, rules are in the kernel, and DNS answers through its ClusterIP.
 
         Raises StartFailed when that takes too long.
@@ -169,25 +161,22 @@ class NodeProcess:
             ) from None
 
 
-def _proxy_doors(engine: KernelEngine, proxier: Proxier, ip: str) -> ProxyDoors:
+def _proxy_doors(engine: Engine, proxier: Proxier, ip: str) -> ProxyDoors:
     metrics = engine.listen(proxier.node, "127.0.0.1", METRICS_PORT)
     return ProxyDoors(proxier, metrics, engine.listen(proxier.node, ip, HEALTH_PORT))
 
 
-async def _dns_answers(engine: KernelEngine, config: ClusterConfig) -> bool:
+async def _dns_answers(engine: Engine, config: ClusterConfig) -> bool:
     """Asks the cluster's DNS for the `kubernetes` Service, from the first node, as any client on it would."""
     loop = asyncio.get_running_loop()
     query = DNSRecord.question(f"kubernetes.default.svc.{config.cluster_domain}").pack()
-    client = engine.socket_in(engine.machine(config.node_name(0)).network)
-    with contextlib.closing(client):
-        client.setblocking(False)
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await loop.sock_connect(client, (config.dns_ip, 53))
+    try:
+        async with asyncio.timeout(PATIENCE):
+            with contextlib.closing(await engine.dial(config.node_name(0), config.dns_ip, 53)) as client:
                 await loop.sock_sendall(client, struct.pack("!H", len(query)) + query)
                 answer = await _read_answer(client)
-        except (OSError, TimeoutError):
-            return False
+    except (OSError, TimeoutError):
+        return False
     return bool(answer) and DNSRecord.parse(answer).header.rcode == RCODE.NOERROR
 
 
@@ -207,7 +196,7 @@ def _announce(config: ClusterConfig, report: Report, seconds: float) -> None:
     """Tells `servicelab up`, and leaves for `servicelab status` what it shows; again after each restart."""
     StateDir(config.state_dir).write_info(
         {
-            "engine": "kernel",
+            "engine": config.engine,
             "server": f"https://127.0.0.1:{(config.state_dir / 'api-port').read_text()}",
             "startSeconds": round(seconds, 3),
         }

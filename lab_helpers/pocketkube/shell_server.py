@@ -11,7 +11,9 @@ import contextlib
 import os
 import signal
 import socket
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 from . import linux, packets
 from .kubelet.rootfs import RootBuilder
@@ -33,15 +35,55 @@ _ENVIRONMENT = {
 }
 
 
-class ShellServer:
-    """Listens on a Unix socket that only the cluster's user can open."""
+class Places(Protocol):
+    """The nodes and the machine outside, as places where commands run."""
 
-    def __init__(self, socket_path: Path, engine: KernelEngine, template: Template, roots: RootBuilder) -> None:
-        self._path = socket_path
+    def names(self) -> list[str]:
+        """The names of all."""
+        ...
+
+    async def start(self, place: str, request: SpawnRequest, streams: Mapping[str, int]) -> Child:
+        """Starts a command. Raises SpawnError or OSError."""
+        ...
+
+
+class KernelPlaces:
+    """Places that are network namespaces, each with a root of its own."""
+
+    def __init__(self, engine: KernelEngine, template: Template, roots: RootBuilder) -> None:
         self._engine = engine
         self._template = template
         self._roots = roots
         self._mounted: dict[str, asyncio.Task[int]] = {}
+
+    def names(self) -> list[str]:
+        """The names of all."""
+        return self._engine.places()
+
+    async def start(self, place: str, request: SpawnRequest, streams: Mapping[str, int]) -> Child:
+        """Starts a command."""
+        machine = self._engine.machine(place)
+        joined = {"net": machine.network, "uts": machine.uts, "mnt": await self._root_of(place)}
+        return await self._template.spawn(request, {**streams, **joined})
+
+    async def _root_of(self, place: str) -> int:
+        """A descriptor of the mount namespace of a place, made when it is first needed."""
+        if place not in self._mounted:
+            self._mounted[place] = asyncio.create_task(self._mount(place))
+        return await asyncio.shield(self._mounted[place])
+
+    async def _mount(self, place: str) -> int:
+        machine = self._engine.machine(place)
+        root = self._roots.prepare(f"machine-{place}", hostname=place, network_settings=True)
+        return await self._template.hold(root.as_dict(), {"net": machine.network, "uts": machine.uts})
+
+
+class ShellServer:
+    """Listens on a Unix socket that only the cluster's user can open."""
+
+    def __init__(self, socket_path: Path, places: Places) -> None:
+        self._path = socket_path
+        self._places = places
         self._clients: set[asyncio.Task[None]] = set()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
 
@@ -91,31 +133,18 @@ class ShellServer:
 
     async def _start(self, message: packets.Message, streams: list[int]) -> Child:
         place = message["place"]
-        if place not in self._engine.places():
-            raise SpawnError(f"there is no machine {place!r}; there are: {', '.join(self._engine.places())}")
+        if place not in self._places.names():
+            raise SpawnError(f"there is no machine {place!r}; there are: {', '.join(self._places.names())}")
         size = message["terminal"]
         request = SpawnRequest(
             message["argv"] or list(LOGIN_SHELL),
-            {**_ENVIRONMENT, **message["environment"], **self._engine.shell_environment(place)},
+            {**_ENVIRONMENT, **message["environment"]},
             working_dir="/root",
             rights="node",
             terminal=tuple(size) if size else None,
         )
-        machine = self._engine.machine(place)
         named = {} if size else dict(zip(("stdin", "stdout", "stderr"), streams, strict=True))
-        joined = {"net": machine.network, "uts": machine.uts, "mnt": await self._root_of(place)}
-        return await self._template.spawn(request, named | joined)
-
-    async def _root_of(self, place: str) -> int:
-        """A descriptor of the mount namespace of a place, made when it is first needed."""
-        if place not in self._mounted:
-            self._mounted[place] = asyncio.create_task(self._mount(place))
-        return await asyncio.shield(self._mounted[place])
-
-    async def _mount(self, place: str) -> int:
-        machine = self._engine.machine(place)
-        root = self._roots.prepare(f"machine-{place}", hostname=place, network_settings=True)
-        return await self._template.hold(root.as_dict(), {"net": machine.network, "uts": machine.uts})
+        return await self._places.start(place, request, named)
 
     async def _attend(self, end: socket.socket, child: Child) -> None:
         """Tells the client what happens, and the command when the client wants something or has gone."""

@@ -80,6 +80,7 @@ class StateDir:
         """Writes down what was chosen for the cluster (`config.CHOICES`), for all commands that come later."""
         draft = self.folder / "choices.json.new"
         draft.write_text(json.dumps(dict(choices)))
+        draft.chmod(0o600)
         draft.replace(self.folder / "choices.json")
 
     def choices(self) -> dict[str, Any]:

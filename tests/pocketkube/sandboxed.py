@@ -22,7 +22,7 @@ from lab_helpers.pocketkube.kubelet.rootfs import RootBuilder
 from lab_helpers.pocketkube.kubelet.runtime import ContainerSpec, Sandbox, SandboxSpec
 from lab_helpers.pocketkube.kubelet.template import Template
 from lab_helpers.pocketkube.network.kernel import KernelEngine
-from lab_helpers.pocketkube.shell_server import ShellServer
+from lab_helpers.pocketkube.shell_server import KernelPlaces, ShellServer
 
 PATH = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
 HTTP_SERVER = f"{__name__}:serve_hostname"
@@ -150,7 +150,7 @@ async def _serve(
     roots = RootBuilder(inside.files, all_users=inside.all_users, hidden=[config.state_dir], overlays=overlays)
     engine = await KernelEngine.create(config, template)
     lab = Lab(config, template, roots, engine, KernelRuntime(engine, template, roots))
-    async with ShellServer(config.shell_socket, engine, template, roots):
+    async with ShellServer(config.shell_socket, KernelPlaces(engine, template, roots)):
         async with asyncio.timeout(30):
             result = await scenario(lab)
         os.write(writing, pickle.dumps(("", result)))

@@ -12,7 +12,9 @@ import contextlib
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Sequence
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..linux import ADMIN_PATH
@@ -38,24 +40,24 @@ _EXEC_FAILED = (
 
 
 @dataclass
-class _Pod:
+class PodSandbox:
     """A sandbox and its containers."""
 
     id: str
     spec: SandboxSpec
     ip: str
-    own: PodNetwork | None
-    """None if the Pod uses its node's network."""
+    own: object
+    """What the engine gave to it; None if the Pod uses its node's network."""
     descriptors: dict[str, int]
-    containers: dict[str, _Container] = field(default_factory=dict)
+    containers: dict[str, Container] = field(default_factory=dict)
 
 
 @dataclass
-class _Container:
+class Container:
     """A container whose first process was started."""
 
     id: str
-    pod: _Pod
+    pod: PodSandbox
     spec: ContainerSpec
     child: Child
     log: ContainerLog
@@ -103,7 +105,7 @@ class _StartedProcess:
 class _AttachedProcess:
     """A container's first process, seen by one of possibly several that are attached."""
 
-    def __init__(self, container: _Container) -> None:
+    def __init__(self, container: Container) -> None:
         self._container = container
         self.pid = container.child.pid
         self.stdin = container.stdin
@@ -125,30 +127,23 @@ class _AttachedProcess:
         return await asyncio.shield(self._container.ended)
 
 
-class KernelRuntime:
-    """Implements `runtime.Runtime` on the kernel engine."""
+class ContainerRuntime(ABC):
+    """Implements `runtime.Runtime`, all but what depends on where Pods live."""
 
-    def __init__(self, engine: KernelEngine, template: Template, roots: RootBuilder) -> None:
-        self._engine = engine
+    def __init__(self, template: Template) -> None:
         self._template = template
-        self._roots = roots
-        self._pods: dict[str, _Pod] = {}
-        self._containers: dict[str, _Container] = {}
+        self._pods: dict[str, PodSandbox] = {}
+        self._containers: dict[str, Container] = {}
         self._listeners: list[asyncio.Queue[ContainerExited]] = []
         self._watchers: set[asyncio.Task[None]] = set()
 
     async def run_sandbox(self, spec: SandboxSpec) -> Sandbox:
         """Makes the Pod's namespaces and its network. Raises RuntimeError with a sentence for the user."""
         identity = secrets.token_hex(32)
-        if spec.host_network:
-            machine = self._engine.machine(spec.node)
-            pod = _Pod(identity, spec, machine.ip, None, {"net": machine.network, "uts": machine.uts})
-        else:
-            try:
-                own = self._engine.attach(spec.node, spec.hostname)
-            except Exception as error:
-                raise RuntimeError(f"failed to setup network for sandbox {identity!r}: {error}") from error
-            pod = _Pod(identity, spec, own.ip, own, {"net": own.network, "uts": own.uts, "ipc": own.ipc})
+        try:
+            pod = self._open(identity, spec)
+        except Exception as error:
+            raise RuntimeError(f"failed to setup network for sandbox {identity!r}: {error}") from error
         self._pods[identity] = pod
         return Sandbox(identity, pod.ip)
 
@@ -162,8 +157,7 @@ class KernelRuntime:
         for container in pod.containers.values():
             await asyncio.shield(container.ended)
             del self._containers[container.id]
-        if pod.own is not None:
-            self._engine.detach(pod.own)
+        self._close(pod)
 
     async def start_container(self, sandbox_id: str, spec: ContainerSpec) -> str:
         """Starts a container and returns its id. Raises RuntimeError with a sentence for the user."""
@@ -174,7 +168,7 @@ class KernelRuntime:
         try:
             container = await self._start(identity, pod, spec)
         except (OSError, SpawnError) as error:
-            self._roots.remove(identity)
+            self._remove_files(identity)
             raise RuntimeError(_START_FAILED.format(error)) from error
         if sandbox_id not in self._pods:
             container.child.kill(signal.SIGKILL)  # Stopped meanwhile.
@@ -211,7 +205,7 @@ class KernelRuntime:
         )
         with _Streams(stdin=stdin, tty=tty) as streams:
             try:
-                child = await self._template.spawn(request, {"container": container.child.pidfd, **streams.theirs})
+                child = await self._spawn_into(container, request, streams.theirs)
             except SpawnError as error:
                 raise RuntimeError(_EXEC_FAILED.format(secrets.token_hex(32), error)) from error
             if tty:
@@ -237,10 +231,8 @@ class KernelRuntime:
         self, sandbox_id: str, port: int, *, host: str = "127.0.0.1"
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A TCP connection made inside the Pod's network. Raises OSError."""
-        end = self._engine.socket_in(self._pods[sandbox_id].descriptors["net"])
-        end.setblocking(False)
+        end = await self._connect(self._pods[sandbox_id], host, port)
         try:
-            await asyncio.get_running_loop().sock_connect(end, (host, port))
             return await asyncio.open_connection(sock=end)
         except BaseException:
             end.close()
@@ -259,13 +251,96 @@ class KernelRuntime:
         finally:
             self._listeners.remove(queue)
 
-    def _container(self, container_id: str) -> _Container:
+    def _container(self, container_id: str) -> Container:
         container = self._containers.get(container_id)
         if container is None:
             raise RuntimeError(f'container "{container_id}" not found')
         return container
 
-    async def _start(self, identity: str, pod: _Pod, spec: ContainerSpec) -> _Container:
+    async def _start(self, identity: str, pod: PodSandbox, spec: ContainerSpec) -> Container:
+        with _Streams(stdin=spec.stdin, tty=spec.tty) as streams:
+            child = await self._spawn_first(identity, pod, spec, streams.theirs)
+            log = ContainerLog(spec.log_path)
+            if spec.tty:
+                terminal = child.handed
+                pumps = {"stdout": await pump(os.dup(terminal), "stdout", log)}
+                stdin = await writer_of(os.dup(terminal)) if spec.stdin else None
+                return Container(identity, pod, spec, child, log, pumps, stdin, terminal)
+            pumps = {name: await pump(streams.take(name), name, log) for name in ("stdout", "stderr")}
+            stdin = await writer_of(streams.take("stdin")) if spec.stdin else None
+        return Container(identity, pod, spec, child, log, pumps, stdin)
+
+    async def _watch(self, container: Container) -> None:
+        """Sees to a container's end: its last output, its layer, and those who want to know."""
+        status = await container.child.wait()
+        self._end_rest(container)
+        await asyncio.wait([pump.ended for pump in container.pumps.values()], timeout=LAST_OUTPUT_SECONDS)
+        if container.stdin is not None:
+            container.stdin.close()
+        if container.terminal >= 0:
+            os.close(container.terminal)
+        self._remove_files(container.id)
+        container.log.close()
+        container.ended.set_result(status)
+        event = ContainerExited(container.pod.id, container.id, status)
+        for queue in self._listeners:
+            queue.put_nowait(event)
+
+    # What depends on where Pods live.
+
+    @abstractmethod
+    def _open(self, identity: str, spec: SandboxSpec) -> PodSandbox:
+        """A new sandbox on the network."""
+
+    @abstractmethod
+    def _close(self, pod: PodSandbox) -> None:
+        """Takes a sandbox off the network; its processes have ended."""
+
+    @abstractmethod
+    async def _spawn_first(
+        self, identity: str, pod: PodSandbox, spec: ContainerSpec, streams: Mapping[str, int]
+    ) -> Child:
+        """Starts a container's first process in files of its own."""
+
+    @abstractmethod
+    async def _spawn_into(self, container: Container, request: SpawnRequest, streams: Mapping[str, int]) -> Child:
+        """Starts a further process in a container."""
+
+    @abstractmethod
+    async def _connect(self, pod: PodSandbox, host: str, port: int) -> socket.socket:
+        """A TCP connection made inside the Pod's network. Raises OSError."""
+
+    @abstractmethod
+    def _end_rest(self, container: Container) -> None:
+        """Ends what a container's first process has left behind."""
+
+    @abstractmethod
+    def _remove_files(self, identity: str) -> None:
+        """Removes a container's own files."""
+
+
+class KernelRuntime(ContainerRuntime):
+    """Pods in namespaces, on the kernel engine."""
+
+    def __init__(self, engine: KernelEngine, template: Template, roots: RootBuilder) -> None:
+        super().__init__(template)
+        self._engine = engine
+        self._roots = roots
+
+    def _open(self, identity: str, spec: SandboxSpec) -> PodSandbox:
+        if spec.host_network:
+            machine = self._engine.machine(spec.node)
+            return PodSandbox(identity, spec, machine.ip, None, {"net": machine.network, "uts": machine.uts})
+        own = self._engine.attach(spec.node, spec.hostname)
+        return PodSandbox(identity, spec, own.ip, own, {"net": own.network, "uts": own.uts, "ipc": own.ipc})
+
+    def _close(self, pod: PodSandbox) -> None:
+        if isinstance(pod.own, PodNetwork):
+            self._engine.detach(pod.own)
+
+    async def _spawn_first(
+        self, identity: str, pod: PodSandbox, spec: ContainerSpec, streams: Mapping[str, int]
+    ) -> Child:
         root = self._roots.prepare(
             identity, hostname=pod.spec.hostname, hosts=pod.spec.hosts, resolv_conf=pod.spec.resolv_conf,
             files=spec.files, layers=spec.layers, mounts=spec.mounts,
@@ -274,32 +349,26 @@ class KernelRuntime:
             list(spec.argv), dict(spec.env), builtin=spec.builtin, working_dir=spec.working_dir or "/",
             root=root.as_dict(), new_processes=True, terminal=DEFAULT_TERMINAL if spec.tty else None,
         )  # fmt: skip
-        with _Streams(stdin=spec.stdin, tty=spec.tty) as streams:
-            child = await self._template.spawn(request, {**pod.descriptors, **streams.theirs})
-            log = ContainerLog(spec.log_path)
-            if spec.tty:
-                terminal = child.handed
-                pumps = {"stdout": await pump(os.dup(terminal), "stdout", log)}
-                stdin = await writer_of(os.dup(terminal)) if spec.stdin else None
-                return _Container(identity, pod, spec, child, log, pumps, stdin, terminal)
-            pumps = {name: await pump(streams.take(name), name, log) for name in ("stdout", "stderr")}
-            stdin = await writer_of(streams.take("stdin")) if spec.stdin else None
-        return _Container(identity, pod, spec, child, log, pumps, stdin)
+        return await self._template.spawn(request, {**pod.descriptors, **streams})
 
-    async def _watch(self, container: _Container) -> None:
-        """Sees to a container's end: its last output, its layer, and those who want to know."""
-        status = await container.child.wait()
-        await asyncio.wait([pump.ended for pump in container.pumps.values()], timeout=LAST_OUTPUT_SECONDS)
-        if container.stdin is not None:
-            container.stdin.close()
-        if container.terminal >= 0:
-            os.close(container.terminal)
-        self._roots.remove(container.id)
-        container.log.close()
-        container.ended.set_result(status)
-        event = ContainerExited(container.pod.id, container.id, status)
-        for queue in self._listeners:
-            queue.put_nowait(event)
+    async def _spawn_into(self, container: Container, request: SpawnRequest, streams: Mapping[str, int]) -> Child:
+        return await self._template.spawn(request, {"container": container.child.pidfd, **streams})
+
+    async def _connect(self, pod: PodSandbox, host: str, port: int) -> socket.socket:
+        end = self._engine.socket_in(pod.descriptors["net"])
+        end.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(end, (host, port))
+        except BaseException:
+            end.close()
+            raise
+        return end
+
+    def _end_rest(self, container: Container) -> None:
+        """The kernel does: it was the first of a process namespace."""
+
+    def _remove_files(self, identity: str) -> None:
+        self._roots.remove(identity)
 
 
 class _Streams:

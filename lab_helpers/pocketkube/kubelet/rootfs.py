@@ -87,7 +87,7 @@ class RootBuilder:
         self._overlaid: list[str] = []
         if overlays:
             self._overlaid = [name for name in self._tops if self._can_overlay(name)]
-        self._python = _python_folders()
+        self._python = python_folders()
 
     def prepare(
         self,
@@ -394,7 +394,7 @@ def _make_empty_folders(root: Path) -> None:
         (root / "dev" / name).symlink_to(target)
 
 
-def _python_folders() -> list[Path]:
+def python_folders() -> list[Path]:
     """Where this Python and this package are, if the folders of programs don't show them already.
 
     Programs of the image catalogue may import, and the image `python` runs this interpreter.

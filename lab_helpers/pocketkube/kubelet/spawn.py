@@ -26,6 +26,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from .. import linux, packets
+from ..interception import filter, view
 from ..linux import Namespace
 from .rootfs import RootPlan, enter_root
 
@@ -53,6 +54,8 @@ class SpawnRequest:
     """A RootPlan to mount in a new mount namespace."""
     new_processes: bool = False
     """True for a process namespace of its own, of which it is the first process."""
+    intercepted: bool = False
+    """True for a process without namespaces, whose system calls are answered by `interception`."""
     rights: str = "container"
     terminal: tuple[int, int] | None = None
     """(width, height) of a new terminal, which becomes its standard streams."""
@@ -84,8 +87,11 @@ def become(request: SpawnRequest, descriptors: dict[str, int]) -> NoReturn:
         else:
             for number, name in enumerate(("stdin", "stdout", "stderr")):
                 os.dup2(descriptors[name], number)
-        _change_folder(request.working_dir, create=request.root is not None)
-        linux.keep_capabilities(RIGHTS[request.rights])
+        if request.intercepted:
+            status = _ask_from_now_on(status)
+        else:
+            linux.keep_capabilities(RIGHTS[request.rights])
+        _change_folder(request.working_dir, create=request.root is not None or request.intercepted)
         if request.builtin:
             code = _call(request, status)
         else:
@@ -116,6 +122,18 @@ def _enter(request: SpawnRequest, descriptors: dict[str, int]) -> None:
         enter_root(RootPlan(**request.root))
 
 
+def _ask_from_now_on(status: socket.socket) -> socket.socket:
+    """Installs the filter on system calls and hands its descriptor over; returns the status socket, unfiltered."""
+    linux.die_with_parent()
+    os.dup2(status.fileno(), filter.UNASKED_DESCRIPTOR, inheritable=False)
+    status.close()
+    unasked = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=filter.UNASKED_DESCRIPTOR)
+    listener = filter.install()
+    packets.send(unasked, {"intercepted": True}, [listener])
+    os.close(listener)
+    return unasked
+
+
 def _open_terminal(size: tuple[int, int], status: socket.socket) -> None:
     """Makes a terminal of this root's own /dev/pts the controlling one, and hands its other side over."""
     master, terminal = os.openpty()
@@ -142,6 +160,9 @@ def _execute(request: SpawnRequest) -> NoReturn:
     for signum in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
         signal.signal(signum, signal.SIG_DFL)
     program = find_executable(request.argv[0], request.environment.get("PATH", linux.ADMIN_PATH))
+    if request.intercepted:
+        # The kernel looks for a program by itself, and knows nothing of files that only the container has.
+        program = Path(f"{view.REAL_PATH}{Path(program).absolute()}").read_text()
     try:
         os.execve(program, request.argv, request.environment)
     except OSError as error:

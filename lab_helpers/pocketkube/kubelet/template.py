@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .. import linux, packets
+from ..descendants import end_descendants
 from ..linux import Namespace
 from .runtime import ExitStatus
 from .spawn import SpawnRequest, become
@@ -97,8 +98,16 @@ class Template:
         ours.setblocking(False)
         return cls(ours, pid, files)
 
-    async def spawn(self, request: SpawnRequest, descriptors: Mapping[str, int]) -> Child:
-        """Starts a process; returns when its program runs. Raises SpawnError. The descriptors stay the caller's."""
+    async def spawn(
+        self,
+        request: SpawnRequest,
+        descriptors: Mapping[str, int],
+        on_intercepted: Callable[[int], None] | None = None,
+    ) -> Child:
+        """Starts a process; returns when its program runs. Raises SpawnError. The descriptors stay the caller's.
+
+        An intercepted process goes on once `on_intercepted` has taken the descriptor of its questions.
+        """
         ours, theirs = packets.pair()
         ours.setblocking(False)
         try:
@@ -107,7 +116,7 @@ class Template:
             child = await self._ask({"spawn": wanted.as_dict()}, list(named.values()))
             theirs.close()
             try:
-                await self._started(ours, child)
+                await self._started(ours, child, on_intercepted)
             except asyncio.CancelledError:
                 child.kill(signal.SIGKILL)
                 raise
@@ -142,13 +151,16 @@ class Template:
             for stream in streams:
                 os.close(stream)
 
-    async def _started(self, status: socket.socket, child: Child) -> None:
+    async def _started(self, status: socket.socket, child: Child, on_intercepted: Callable[[int], None] | None) -> None:
         """Waits for the status socket to close; a word before that is an error or a descriptor."""
         while (packet := await receive_packet(status)) is not None:
             message, received = packet
             if "error" in message:
                 raise SpawnError(message["error"])
-            child.handed = received[0]
+            if "intercepted" in message and on_intercepted is not None:
+                on_intercepted(received[0])
+            else:
+                child.handed = received[0]
 
     async def _ask(self, message: packets.Message, descriptors: list[int]) -> Child:
         if self._loop is None:
@@ -228,6 +240,7 @@ def _end_too() -> None:
     """Without its template the node process is of no use; its supervisor starts it anew."""
     sys.stderr.write("the template process died\n")
     sys.stderr.flush()
+    end_descendants()
     os._exit(1)
 
 
@@ -248,6 +261,7 @@ def _serve(end: socket.socket, preload: Sequence[str]) -> NoReturn:
         sys.excepthook(*sys.exc_info())
         sys.stderr.flush()
     finally:
+        end_descendants()  # In a process namespace the kernel sees to it.
         os._exit(code)
 
 
@@ -299,15 +313,16 @@ class _Server:
     def _spawn(self, message: packets.Message, descriptors: list[int]) -> int:
         request = SpawnRequest(**message["spawn"])
         named = dict(zip(request.descriptors, descriptors, strict=True))
+        elsewhere = request.new_processes or "container" in named
         if request.new_processes:
             linux.unshare(Namespace.PID)
-        elif "container" in named:
+        elif elsewhere:
             linux.setns(named["container"], Namespace.PID)
         pid = -1
         try:
             pid = os.fork()
         finally:
-            if pid:  # The child can't, and need not.
+            if pid and elsewhere:  # The child can't, and need not.
                 linux.setns(self._processes, Namespace.PID)
         if pid == 0:
             signal.set_wakeup_fd(-1)

@@ -6,6 +6,7 @@ Which Pods exist is the kubelet's business, which rules are written is kube-prox
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -49,6 +50,18 @@ class Engine(Protocol):
 
         Raises EngineError.
         """
+        ...
+
+    def listen(self, node: str, ip: str, port: int) -> socket.socket:
+        """A listening TCP socket on a node; it may be handed to a process that is elsewhere. Raises OSError."""
+        ...
+
+    async def dial(self, place: str, ip: str, port: int) -> socket.socket:
+        """A TCP connection from a node or from `outside`; it does not block. Raises OSError."""
+        ...
+
+    def balance(self, address: str, nodes: Sequence[str]) -> None:
+        """Lets the outside machine send connections to an address to these nodes in turn, or to nobody."""
         ...
 
     def shell_environment(self, place: str) -> Mapping[str, str]:

@@ -10,6 +10,7 @@ Which Pods exist is the kubelet's business, which rules are written is kube-prox
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import os
@@ -172,6 +173,17 @@ class KernelEngine:
         listener.bind((ip, port))
         listener.listen(512)
         return listener
+
+    async def dial(self, place: str, ip: str, port: int) -> socket.socket:
+        """A TCP connection from a node or from outside. Raises OSError."""
+        end = self.socket_in(self.machine(place).network)
+        end.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(end, (ip, port))
+        except BaseException:
+            end.close()
+            raise
+        return end
 
     def balance(self, address: str, nodes: Sequence[str]) -> None:
         """Lets the outside machine send connections to an address to these nodes in turn, or to nobody.

@@ -1,0 +1,133 @@
+"""The container runtime without namespaces: containers are ordinary processes of the user, in folders of their own.
+
+Their system calls are answered by `interception`, so that they find themselves on the simulated network and see their
+container's files. What differs from namespaces: every process of the user is visible, process ids are the machine's
+own, and a program that wants to get out can.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..descendants import descendants
+from ..interception.files import Files
+from ..interception.interceptor import Interceptor
+from ..interception.sockets import SocketBook, Sockets
+from ..interception.view import View
+from ..network.machines import Machine
+from ..network.userspace import UserspaceEngine
+from .container_runtime import DEFAULT_TERMINAL, Container, ContainerRuntime, PodSandbox
+from .runtime import ContainerSpec, SandboxSpec
+from .spawn import SpawnRequest
+from .template import Child, Template
+from .userspace_files import PrivateFiles
+
+MARK = "POCKETKUBE_CONTAINER"
+"""A variable that tells which container a process belongs to, whoever its parent is."""
+
+
+class Interceptors:
+    """Starts programs on the machines of a simulated network."""
+
+    def __init__(self, engine: UserspaceEngine, template: Template) -> None:
+        self._engine = engine
+        self._template = template
+        self._book = SocketBook()
+
+    async def spawn(
+        self, request: SpawnRequest, machine: Machine, hostname: str, view: View, streams: Mapping[str, int]
+    ) -> Child:
+        """Starts a program. Raises SpawnError."""
+        files = Files(view)
+        sockets = Sockets(machine, self._engine.connections, self._book, files)
+        return await self._template.spawn(
+            request, streams, lambda listener: _intercept(listener, hostname, sockets, files)
+        )
+
+
+def _intercept(listener: int, hostname: str, sockets: Sockets, files: Files) -> None:
+    Interceptor(listener, hostname, sockets, files)
+
+
+class UserspaceRuntime(ContainerRuntime):
+    """Pods on the simulated network."""
+
+    def __init__(
+        self, engine: UserspaceEngine, template: Template, files: PrivateFiles, interceptors: Interceptors
+    ) -> None:
+        super().__init__(template)
+        self._engine = engine
+        self._files = files
+        self._interceptors = interceptors
+        self._views: dict[str, View] = {}
+
+    def _open(self, identity: str, spec: SandboxSpec) -> PodSandbox:
+        if spec.host_network:
+            machine = self._engine.machine(spec.node)
+            return PodSandbox(identity, spec, machine.ip, None, {})
+        own = self._engine.attach(spec.node, spec.hostname)
+        return PodSandbox(identity, spec, own.ip, own, {})
+
+    def _close(self, pod: PodSandbox) -> None:
+        if isinstance(pod.own, Machine):
+            self._engine.detach(pod.own)
+
+    async def _spawn_first(
+        self, identity: str, pod: PodSandbox, spec: ContainerSpec, streams: Mapping[str, int]
+    ) -> Child:
+        view = self._views[identity] = self._files.prepare(
+            identity, hosts=pod.spec.hosts, resolv_conf=pod.spec.resolv_conf, files=spec.files, layers=spec.layers,
+            mounts=spec.mounts,
+        )  # fmt: skip
+        request = SpawnRequest(
+            list(spec.argv), {**spec.env, MARK: identity}, builtin=spec.builtin, working_dir=spec.working_dir or "/",
+            intercepted=True, terminal=DEFAULT_TERMINAL if spec.tty else None,
+        )  # fmt: skip
+        return await self._interceptors.spawn(request, self._machine(pod), self._hostname(pod), view, streams)
+
+    async def _spawn_into(self, container: Container, request: SpawnRequest, streams: Mapping[str, int]) -> Child:
+        wanted = SpawnRequest(
+            request.argv, {**request.environment, MARK: container.id}, working_dir=request.working_dir,
+            intercepted=True, terminal=request.terminal,
+        )  # fmt: skip
+        pod = container.pod
+        return await self._interceptors.spawn(
+            wanted, self._machine(pod), self._hostname(pod), self._views[container.id], streams
+        )
+
+    async def _connect(self, pod: PodSandbox, host: str, port: int) -> socket.socket:
+        return await self._engine.dial_from(self._machine(pod), host, port)
+
+    def _end_rest(self, container: Container) -> None:
+        end_marked(container.id)
+
+    def _remove_files(self, identity: str) -> None:
+        self._views.pop(identity, None)
+        self._files.remove(identity)
+
+    def _machine(self, pod: PodSandbox) -> Machine:
+        return pod.own if isinstance(pod.own, Machine) else self._engine.machine(pod.spec.node)
+
+    def _hostname(self, pod: PodSandbox) -> str:
+        return pod.spec.hostname
+
+
+def end_marked(identity: str) -> None:
+    """Kills all processes that a container's programs have left, wherever they have gone."""
+    mark = f"{MARK}={identity}".encode()
+    while alive := [pid for pid in descendants(os.getpid()) if mark in _environment(pid)]:
+        for pid in alive:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
