@@ -1,8 +1,7 @@
-"""Starting, watching, restarting and stopping the containers of one Pod.
+"""Starting, watching and stopping the containers of one Pod.
 
-Which container is due follows upstream's rules: init containers one after the other, sidecars among them, then all
-others; restarts by policy and with growing pauses. When to look is left to the Pod worker.
-Models pkg/kubelet/kuberuntime (computePodActions, startContainer, killContainer, doBackOff; v1.36).
+Which container is due is left to `container_turns`, when to look to the Pod worker.
+Models pkg/kubelet/kuberuntime (startContainer, killContainer; v1.36).
 """
 
 from __future__ import annotations
@@ -10,26 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..clock import format_rfc3339
-from ..objects import Obj, name_of, namespace_of, uid_of
+from ..objects import Obj
 from .api_access import with_api_socket
-from .backoff import Backoff, go_duration
 from .configs import PodConfigs
 from .container_events import ContainerEvents
 from .container_record import ContainerRecord, containers_of, of_kind, reason_of
 from .container_spec import make_container_spec
+from .container_turns import ContainerTurns
 from .environment import CreateContainerConfigError
 from .handlers import HandlerFailed, Target
 from .image_manager import ImageError
 from .logs import log_path, new_log, rotate_log
 from .node_context import NodeContext
 from .probes import ProbeKind, Prober
-from .restart_policy import should_run
 from .runtime import ContainerSpec, ExitStatus
 from .termination import termination_message, termination_mount
 from .volumes import Volumes
@@ -44,8 +42,6 @@ START_ERROR_CODE = 128
 
 _CONFIG_RETRY_SECONDS = 10.0
 _LEAST_GRACE_SECONDS = 2.0
-_START_ERROR_SHOWN_SECONDS = 1.0
-"""How long RunContainerError is shown before CrashLoopBackOff takes its place."""
 
 _T = TypeVar("_T")
 
@@ -59,78 +55,10 @@ class PodContainers:
         self._clock = node.clock
         self._volumes = volumes
         self._configs = configs
-        self._backoff = Backoff(node.clock)
-        self._not_before: dict[str, float] = {}
+        self.turns = ContainerTurns(worker, node)
         self._probers: dict[str, tuple[Prober, asyncio.Task[None]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._unclaimed: dict[str, ExitStatus] = {}
-        self._initialized = False
-        self._completed_init: set[str] = set()
-
-    # Which containers are due.
-
-    def due(self) -> tuple[list[ContainerRecord], float | None]:
-        """The containers to start now, and in how many seconds the next one will be due."""
-        now: list[ContainerRecord] = []
-        delays: list[float] = []
-        for record, container in self._startable():
-            if record.running or not self._should_run(record, container):
-                continue
-            delay = self._delay(record)
-            if delay <= 0:
-                now.append(record)
-            else:
-                delays.append(delay)
-        return now, min(delays) if delays else None
-
-    def finished(self) -> bool:
-        """True if no main container runs or will run again, but sidecars do."""
-        main = [(record, spec) for record, spec in self._with_specs() if record.kind == "main"]
-        sidecars = of_kind(self._worker.records.values(), "sidecar")
-        if not any(record.running for record in sidecars) or any(record.running for record, _ in main):
-            return False
-        return all(record.ended is not None and not self._should_run(record, spec) for record, spec in main)
-
-    def try_again(self) -> None:
-        """What a container waited for may be there now."""
-        self._not_before.clear()
-
-    def _with_specs(self) -> list[tuple[ContainerRecord, Obj]]:
-        records = self._worker.records
-        return [(records[container["name"]], container) for _, container in containers_of(self._worker.pod)]
-
-    def _startable(self) -> Iterable[tuple[ContainerRecord, Obj]]:
-        """The containers whose turn has come: one that is not done holds up those after it."""
-        for record, container in self._with_specs():
-            if record.kind == "init":
-                if self._initialized or record.name in self._completed_init:
-                    continue
-                yield record, container
-                return
-            yield record, container
-            if record.kind == "sidecar" and not record.started and not self._initialized:
-                return
-        self._initialized = True
-
-    def _should_run(self, record: ContainerRecord, container: Obj) -> bool:
-        return should_run(record, container, self._worker.pod)
-
-    def _delay(self, record: ContainerRecord) -> float:
-        """Seconds until a container may be started; says so in its status and in an Event when it has to wait."""
-        if record.name in self._not_before:
-            return self._not_before[record.name] - self._clock.now()
-        if record.ended is None:
-            return 0.0
-        delay = self._backoff.remaining(record.name, record.ended_at)
-        if delay <= 0 or _is_backing_off(record):
-            return delay
-        shown_for = self._clock.now() - record.ended_at
-        if "waiting" in record.state and shown_for < _START_ERROR_SHOWN_SECONDS:
-            return _START_ERROR_SHOWN_SECONDS - shown_for
-        whole, pod = go_duration(self._backoff.seconds(record.name)), self._full_name()
-        record.wait_for("CrashLoopBackOff", f"back-off {whole} restarting failed container={record.name} pod={pod}")
-        self._events(record).warning("BackOff", f"Back-off restarting failed container {record.name} in pod {pod}")
-        return delay
 
     # Starting.
 
@@ -138,20 +66,20 @@ class PodContainers:
         """Starts a container; if that fails, its record says why and when to try again."""
         container = self._spec_of(record)
         events = self._events(record)
-        self._not_before.pop(record.name, None)
+        self.turns.begins(record)
         try:
             spec = await self._prepare(record, container, events)
         except ImageError as error:
             record.wait_for(error.reason, error.message)
-            self._not_before[record.name] = self._clock.now() + error.retry_after
+            self.turns.waits(record, error.retry_after)
             return
         except CreateContainerConfigError as error:
             record.wait_for("CreateContainerConfigError", str(error))
             events.warning("Failed", f"Error: {error}")
-            self._not_before[record.name] = self._clock.now() + _CONFIG_RETRY_SECONDS
+            self.turns.waits(record, _CONFIG_RETRY_SECONDS)
             return
         if record.ended is not None:
-            self._backoff.next(record.name)
+            self.turns.begins_anew(record)
         await self.uninterrupted(self._launch(record, container, spec, events))
         self._worker.publish()
 
@@ -211,7 +139,7 @@ class PodContainers:
         record.container_id = ""
         record.end(START_ERROR_CODE, "StartError", self._clock.rfc3339(), message=message)
         record.ended_at = self._clock.now()
-        if self._should_run(record, container):
+        if self.turns.should_run(record, container):
             record.wait_for("RunContainerError", message)
 
     async def _post_start(self, record: ContainerRecord, container: Obj, hook: Obj, events: ContainerEvents) -> None:
@@ -307,13 +235,13 @@ class PodContainers:
             ),
         )
         if record.kind == "init" and record.succeeded:
-            self._completed_init.add(record.name)
+            self.turns.completed(record)
         self._worker.publish()
         self._worker.wake()
 
     def restart_changed(self) -> None:
         """Ends the containers whose image has been changed in the Pod's specification."""
-        for record, container in self._with_specs():
+        for record, container in self.turns.with_specs():
             if record.running and not record.stopping and record.wanted_image != container["image"]:
                 why = f"Container {record.name} definition changed, will be restarted"
                 self._in_background(self.stop(record, self._pod_grace(), why))
@@ -402,11 +330,3 @@ class PodContainers:
     def _pod_grace(self) -> float:
         seconds = self._worker.pod["spec"].get("terminationGracePeriodSeconds")
         return float(30 if seconds is None else seconds)
-
-    def _full_name(self) -> str:
-        pod = self._worker.pod
-        return f"{name_of(pod)}_{namespace_of(pod)}({uid_of(pod)})"
-
-
-def _is_backing_off(record: ContainerRecord) -> bool:
-    return bool((record.state.get("waiting") or {}).get("reason") == "CrashLoopBackOff")

@@ -73,7 +73,7 @@ class PodWorker:
             self._volumes_due = 0.0
             self.wake()
         if before["spec"] != pod["spec"]:
-            self._containers.try_again()
+            self._containers.turns.try_again()
             self.wake()
         if is_deleting(pod):
             self._end_soon()
@@ -93,7 +93,7 @@ class PodWorker:
 
     def images_changed(self) -> None:
         """An image that a container waits for may be there now."""
-        self._containers.try_again()
+        self._containers.turns.try_again()
         self.wake()
 
     def rotate_logs(self) -> None:
@@ -174,7 +174,7 @@ class PodWorker:
 
     async def _start_what_is_due(self) -> float | None:
         self._containers.restart_changed()
-        due, delay = self._containers.due()
+        due, delay = self._containers.turns.due()
         if due and not self._prepared:
             retry = self._prepare_after - self._clock.now()
             if retry <= 0:
@@ -190,7 +190,7 @@ class PodWorker:
         self.publish()
         if due:
             self.wake()  # what was started may have ended, or may let others start
-        elif self._containers.finished():
+        elif self._containers.turns.finished():
             await self._containers.stop_sidecars(self._grace_seconds(self.pod))
             self.publish()
             self.wake()
@@ -293,7 +293,7 @@ class PodWorker:
 
     def _configs_changed(self) -> None:
         self._volumes_due = self._prepare_after = 0.0
-        self._containers.try_again()
+        self._containers.turns.try_again()
         self.wake()
 
     def _again_after(self, what: str) -> float:
