@@ -69,7 +69,7 @@ def root_document(core: bool, accept: str, address: str) -> Document:
             if parameters.get("g") == "apidiscovery.k8s.io" and version in _AGGREGATED_VERSIONS:
                 content_type = f"{JSON};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
                 return Document(encode(_aggregated(core, version)), content_type)
-    raise StatusError.not_acceptable([JSON])
+    raise StatusError(406, "NotAcceptable", f"only the following media types are accepted: {JSON}")
 
 
 @cache

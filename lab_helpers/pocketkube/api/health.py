@@ -10,6 +10,11 @@ from collections.abc import Callable, Collection, Mapping
 Checks = Mapping[str, Callable[[], bool]]
 
 
+def single_check(name: str, passes: Callable[[], bool]) -> tuple[bool, str]:
+    """What `/livez/<name>` says of one check."""
+    return (True, "ok") if passes() else (False, f"internal server error: {name} is not ready\n")
+
+
 def health_report(root: str, checks: Checks, *, verbose: bool, excluded: Collection[str] = ()) -> tuple[bool, str]:
     """Whether all checks pass, and the text that says so: `ok`, or a line for each."""
     lines = []

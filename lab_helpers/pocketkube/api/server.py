@@ -27,10 +27,11 @@ from .authentication import Authenticator
 from .decoding import decode_plain
 from .documents import find_document, serve_document
 from .handlers import Call, Handlers
-from .health import health_report
+from .health import health_report, single_check
 from .intake import BODY_LIMIT, HEADER_SECONDS, LONGEST_LINE, Doorkeeper, malformed, read_body, spare_tls_buffers
 from .kubelet_proxy import KubeletProxy
-from .negotiate import Representation
+from .left_out import refuse_left_out
+from .negotiate import negotiate
 from .operations import Operations
 from .rbac import Roles
 from .request_metrics import ROUTE, RequestMetrics
@@ -173,15 +174,17 @@ class ApiServer:
         authorize(user, Attributes(request.method.lower(), request.path, group, plural), self._roles.allow)
         if self._router.serves(group, version):
             raise StatusError.no_such_path()
+        refuse_left_out(request.method, group)
         return _not_found()
 
     async def _serve_review(self, request: web.BaseRequest, user: User, review: Review) -> web.StreamResponse:
         authorize(user, Attributes("create", request.path, review.group, review.plural), self._roles.allow)
         if request.method != "POST":
             raise StatusError.method_not_allowed()
+        form = negotiate(request.headers.get("Accept", ""), transforms=False)
         asked = decode_plain(await read_body(request), request.headers.get("Content-Type", ""), review.gvk)
         reply = review.reply(user, asked, Knowledge(self._authenticator.user_of_token, self._roles))
-        return answer_object(_Plain(request), Answer(reply, 201), Representation())
+        return answer_object(_Plain(request), Answer(reply, 201), form)
 
     def _health(self, request: web.BaseRequest, root: str, name: list[str]) -> web.StreamResponse:
         """`ok`, or what is not."""
@@ -191,7 +194,8 @@ class ApiServer:
         if name:
             if name[0] not in checks:
                 return _not_found()
-            checks = {name[0]: checks[name[0]]}
+            healthy, text = single_check(name[0], checks[name[0]])
+            return respond(request, text.encode(), "text/plain; charset=utf-8", 200 if healthy else 500)
         query = request.rel_url.query
         healthy, text = health_report(root, checks, verbose="verbose" in query, excluded=query.getall("exclude", []))
         return respond(request, text.encode(), "text/plain; charset=utf-8", 200 if healthy else 500)

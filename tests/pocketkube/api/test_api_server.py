@@ -364,6 +364,41 @@ def test_a_listener_may_come_later() -> None:
     run(scenario)
 
 
+def test_a_question_is_not_answered_as_a_table() -> None:
+    async def scenario(served: Served) -> None:
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        review = {"spec": {"nonResourceAttributes": {"verb": "get", "path": "/"}}}
+        assert (await served.request("POST", path, review)).status == 201
+        table = await served.request("POST", path, review, Accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+        assert (table.status, table.json["reason"]) == (406, "NotAcceptable")
+
+    run(scenario)
+
+
+def test_who_writes_to_a_group_that_is_left_out_is_told_why() -> None:
+    async def scenario(served: Served) -> None:
+        path = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers"
+        assert (await served.get(path)).body == b"404 page not found\n"
+        refused = await served.request("POST", path, {})
+        assert (refused.status, refused.json["reason"]) == (404, "NotFound")
+        assert "this cluster has no autoscaler" in refused.json["message"]
+        assert "this cluster has no autoscaler" in refused.headers["Warning"]
+        assert (await served.request("POST", "/apis/example.com/v1/widgets", {})).body == b"404 page not found\n"
+
+    run(scenario)
+
+
+def test_a_single_check_is_ok_or_says_why() -> None:
+    async def scenario(served: Served) -> None:
+        served.server.readiness["scheduler"] = lambda: False
+        assert (await served.get("/livez/etcd?verbose")).body == b"ok"
+        failed = await served.get("/readyz/scheduler")
+        assert (failed.status, failed.body) == (500, b"internal server error: scheduler is not ready\n")
+        assert (await served.get("/readyz/nope")).status == 404
+
+    run(scenario)
+
+
 def test_readiness_is_asked_of_all_who_have_a_say() -> None:
     async def scenario(served: Served) -> None:
         served.server.readiness["scheduler"] = lambda: False

@@ -1,0 +1,39 @@
+"""Groups of the API that this cluster leaves out on purpose, and what is said to who writes to one of them.
+
+Reading there is answered as on any cluster that lacks a group, for clients look around before they choose.
+A writer is told why, also in a warning: some commands of kubectl hide the answer behind an error of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from .status import StatusError
+
+_LEFT_OUT: Mapping[str, str] = MappingProxyType(
+    {
+        "admissionregistration.k8s.io": "calls no admission webhooks and evaluates no admission policies",
+        "apiextensions.k8s.io": "has no custom resources",
+        "apiregistration.k8s.io": "aggregates no other API servers",
+        "autoscaling": "has no autoscaler: nothing measures Pods; change the replicas yourself (kubectl scale)",
+        "certificates.k8s.io": "signs no certificates",
+        "flowcontrol.apiserver.k8s.io": "serves all requests alike",
+        "gateway.networking.k8s.io": "has no gateways",
+        "metrics.k8s.io": "measures no Pods and no nodes",
+        "node.k8s.io": "has one way to run containers",
+        "resource.k8s.io": "has no devices to claim",
+        "snapshot.storage.k8s.io": "has no persistent storage",
+        "storage.k8s.io": "has no persistent storage",
+    }
+)
+
+
+def refuse_left_out(method: str, group: str) -> None:
+    """Raises for a request that would change something of a group that is left out; other requests pass."""
+    if method in ("GET", "HEAD") or group not in _LEFT_OUT:
+        return
+    why = f"{group} is not served: this cluster {_LEFT_OUT[group]}"
+    error = StatusError(404, "NotFound", why, {"group": group})
+    error.warnings = (why,)
+    raise error
