@@ -109,6 +109,7 @@ class Registry:
                 meta["generation"] = 1
             causes = validate_metadata(meta, resource.namespaced, strategy.name_problems)
             self._refuse(resource, obj, causes + strategy.validate(obj))
+            strategy.check_new(obj)
             check_quota(self.store, resource, obj)
             if self.store.get(self.shelf(resource), namespace_of(obj), name_of(obj)) is not None:
                 raise StatusError.already_exists(resource.name, name_of(obj))

@@ -1,21 +1,32 @@
-"""LimitRanges: what a container gets unless it asks, and how much or little it may ask for.
+"""LimitRanges as objects: their defaults, and bounds that don't contradict each other. Holding Pods to them is in
+`limit_ranger`.
 
-Limits of the types Container and Pod are enforced on Pods; those of volume claims are stored.
-Models plugin/pkg/admission/limitranger and core/validation ValidateLimitRange (v1.36).
+Models core/v1/defaults.go SetDefaults_LimitRangeItem and core/validation ValidateLimitRange (v1.36).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from decimal import Decimal
 
 from .. import quantity
-from ..api.status import Cause, StatusError, duplicate, forbidden_field, invalid_value, required
+from ..api.status import Cause, duplicate, forbidden_field, invalid_value, required
 from ..objects import Obj
-from ..store import Store
+from .naming import label_key_problems
+from .resource_validation import may_overcommit, validate_container_resource_name, validate_resource_name
 from .strategy import Strategy
 
-_KINDS = ("Container", "Pod")
+_KINDS = ("Pod", "Container", "PersistentVolumeClaim")
+_ORDERED = (
+    # what must not be more, than what, whose value is shown, both as they are called
+    ("min", "max", "min", "min", "max"),
+    ("min", "defaultRequest", "defaultRequest", "min", "default request"),
+    ("defaultRequest", "max", "defaultRequest", "default request", "max"),
+    ("defaultRequest", "default", "defaultRequest", "default request", "default limit"),
+    ("min", "default", "default", "min", "default"),
+    ("default", "max", "default", "default", "max"),
+)
+_SHOWN_INSTEAD = {("min", "default"): "min", ("default", "max"): "max"}
+"""Where upstream shows the other value than that of the field it names."""
 
 
 class LimitRangeStrategy(Strategy):
@@ -41,8 +52,7 @@ class LimitRangeStrategy(Strategy):
         seen: set[str] = set()
         for index, item in enumerate(obj["spec"].get("limits") or []):
             path, kind = f"spec.limits[{index}]", item.get("type") or ""
-            if not kind:
-                causes.append(required(f"{path}.type"))
+            causes += _validate_type(kind, f"{path}.type")
             if kind in seen:
                 causes.append(duplicate(f"{path}.type", kind))
             seen.add(kind)
@@ -50,107 +60,71 @@ class LimitRangeStrategy(Strategy):
         return causes
 
 
+def _validate_type(kind: str, path: str) -> list[Cause]:
+    problems = label_key_problems(kind)
+    if not problems and "/" not in kind and kind not in _KINDS:
+        problems = ["must be a standard limit type or fully qualified"]
+    return [invalid_value(path, kind, problem) for problem in problems]
+
+
 def _validate_item(item: Obj, kind: str, path: str) -> list[Cause]:
-    causes: list[Cause] = []
+    causes = _validate_names(item, kind, ("max", "min"), path)
+    fields = ["max", "min"]
     if kind == "Pod":
         for field in ("default", "defaultRequest"):
             if item.get(field):
                 causes.append(forbidden_field(f"{path}.{field}", "may not be specified when `type` is 'Pod'"))
-    bounds = {field: item.get(field) or {} for field in ("min", "defaultRequest", "default", "max")}
+    else:
+        fields += ["default", "defaultRequest"]
+        causes += _validate_names(item, kind, ("default", "defaultRequest"), path)
+    if kind == "PersistentVolumeClaim" and not any("storage" in (item.get(field) or {}) for field in ("min", "max")):
+        why = "either minimum or maximum storage value is required, but neither was provided"
+        causes.append(required(f"{path}.limits", why))
+    causes += _validate_names(item, kind, ("maxLimitRequestRatio",), path)
+    bounds = {field: item.get(field) or {} for field in (*fields, "maxLimitRequestRatio")}
     for name in sorted({name for amounts in bounds.values() for name in amounts}):
-        given = [(field, amounts[name]) for field, amounts in bounds.items() if name in amounts]
-        for position, (low, small) in enumerate(given):
-            for high, large in given[position + 1 :]:
-                if quantity.value(small) > quantity.value(large):
-                    causes.append(_out_of_order(path, name, (low, small), (high, large)))
+        causes += _validate_bounds(name, {f: amounts[name] for f, amounts in bounds.items() if name in amounts}, path)
     return causes
 
 
-def _out_of_order(path: str, name: str, low: tuple[str, str], high: tuple[str, str]) -> Cause:
-    words = {"min": "min", "max": "max", "default": "default", "defaultRequest": "default request"}
-    why = f"{words[low[0]]} value {low[1]} is greater than {words[high[0]]} value {high[1]}"
-    return invalid_value(f"{path}.{low[0]}[{name}]", low[1], why)
-
-
-def apply_limit_ranges(store: Store, pod: Obj) -> None:
-    """Fills in what the namespace's LimitRanges give; StatusError 403 if the Pod does not keep to them."""
-    namespace = pod["metadata"]["namespace"]
-    items = [
-        (limits, item)
-        for limits in store.list("limitranges", namespace)
-        for item in limits["spec"].get("limits") or []
-        if item.get("type") in _KINDS
+def _validate_names(item: Obj, kind: str, fields: tuple[str, ...], path: str) -> list[Cause]:
+    check = validate_container_resource_name if kind in ("Pod", "Container") else validate_resource_name
+    return [
+        cause
+        for field in fields
+        for name in sorted(item.get(field) or {})
+        for cause in check(name, f"{path}.{field}[{name}]")
     ]
-    if not items:
-        return
-    spec = pod["spec"]
-    containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
-    for limits, item in items:
-        if item["type"] == "Container":
-            _fill_in(pod, containers, limits, item)
-    problems: list[str] = []
-    for _, item in items:
-        if item["type"] == "Container":
-            for container in containers:
-                problems += _violations(item, container.get("resources") or {}, "Container")
-        else:
-            problems += _violations(item, _together(spec.get("containers") or []), "Pod")
-    if problems:
-        why = problems[0] if len(problems) == 1 else f"[{', '.join(problems)}]"
-        raise StatusError.forbidden("pods", pod["metadata"].get("name") or "", why)
 
 
-def _fill_in(pod: Obj, containers: list[Obj], limits: Obj, item: Obj) -> None:
-    notes: list[str] = []
-    for container in containers:
-        resources = container.setdefault("resources", {})
-        added: dict[str, list[str]] = {}
-        for field, source in (("requests", "defaultRequest"), ("limits", "default")):
-            for name, amount in sorted((item.get(source) or {}).items()):
-                if name not in (resources.get(field) or {}):
-                    resources[field] = {**(resources.get(field) or {}), name: amount}
-                    added.setdefault(field, []).append(name)
-        for field in ("requests", "limits"):
-            if added.get(field):
-                what = field.removesuffix("s")
-                notes.append(f"{', '.join(added[field])} {what} for container {container['name']}")
-    if notes:
-        meta = pod["metadata"]
-        text = f"LimitRanger plugin set: {'; '.join(notes)}"
-        meta["annotations"] = {**(meta.get("annotations") or {}), "kubernetes.io/limit-ranger": text}
+def _validate_bounds(name: str, given: dict[str, str], path: str) -> list[Cause]:
+    """The bounds of one resource, in order."""
+    causes: list[Cause] = []
+    for low, high, field, low_word, high_word in _ORDERED:
+        if low in given and high in given and quantity.value(given[low]) > quantity.value(given[high]):
+            shown = given[_SHOWN_INSTEAD.get((low, high), field)]
+            why = f"{low_word} value {given[low]} is greater than {high_word} value {given[high]}"
+            causes.append(invalid_value(f"{path}.{field}[{name}]", shown, why))
+    causes += _validate_ratio(name, given, path)
+    both = "default" in given and "defaultRequest" in given
+    if (
+        both
+        and not may_overcommit(name)
+        and quantity.value(given["default"]) != quantity.value(given["defaultRequest"])
+    ):
+        why = f"default value {given['default']} must equal to defaultRequest value {given['defaultRequest']} in {name}"
+        causes.append(invalid_value(f"{path}.defaultRequest[{name}]", given["defaultRequest"], why))
+    return causes
 
 
-def _together(containers: Iterable[Obj]) -> Obj:
-    """The sum of what containers ask for; a limit counts only if all of them have one."""
-    sums: dict[str, dict[str, Decimal]] = {"requests": {}, "limits": {}}
-    listed = [container.get("resources") or {} for container in containers]
-    for field, amounts in sums.items():
-        for resources in listed:
-            for name, amount in (resources.get(field) or {}).items():
-                amounts[name] = amounts.get(name, Decimal(0)) + quantity.value(amount)
-    return {
-        field: {name: quantity.canonical(str(amount)) for name, amount in amounts.items()}
-        for field, amounts in sums.items()
-    }
-
-
-def _violations(item: Obj, resources: Obj, kind: str) -> list[str]:
-    requests, limits = resources.get("requests") or {}, resources.get("limits") or {}
-    problems: list[str] = []
-    for name, least in sorted((item.get("min") or {}).items()):
-        start = f"minimum {name} usage per {kind} is {least}"
-        if name not in requests:
-            problems.append(f"{start}.  No request is specified")
-        elif quantity.value(requests[name]) < quantity.value(least):
-            problems.append(f"{start}, but request is {requests[name]}")
-        if name in limits and quantity.value(limits[name]) < quantity.value(least):
-            problems.append(f"{start}, but limit is {limits[name]}")
-    for name, most in sorted((item.get("max") or {}).items()):
-        start = f"maximum {name} usage per {kind} is {most}"
-        if name not in limits:
-            problems.append(f"{start}.  No limit is specified")
-        elif quantity.value(limits[name]) > quantity.value(most):
-            problems.append(f"{start}, but limit is {limits[name]}")
-        if name in requests and quantity.value(requests[name]) > quantity.value(most):
-            problems.append(f"{start}, but request is {requests[name]}")
-    return problems
+def _validate_ratio(name: str, given: dict[str, str], path: str) -> list[Cause]:
+    if "maxLimitRequestRatio" not in given:
+        return []
+    where, ratio = f"{path}.maxLimitRequestRatio[{name}]", given["maxLimitRequestRatio"]
+    causes: list[Cause] = []
+    if quantity.value(ratio) < 1:
+        causes.append(invalid_value(where, ratio, f"ratio {ratio} is less than 1"))
+    least, most = (quantity.value(given.get(field, "0")) for field in ("min", "max"))
+    if "max" in given and least > Decimal(0) and quantity.value(ratio) > most / least:
+        causes.append(invalid_value(where, ratio, f"ratio {ratio} is greater than max/min = {most / least:.6f}"))
+    return causes

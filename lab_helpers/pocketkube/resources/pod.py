@@ -13,7 +13,7 @@ from ..api.request import RequestContext
 from ..api.status import Cause, StatusError
 from ..objects import Obj
 from ..store import Store
-from .limit_range import apply_limit_ranges
+from .limit_ranger import check_limit_ranges, set_default_amounts
 from .metadata import validate_annotations
 from .naming import SAFE_ALPHABET
 from .pod_defaults import default_pod, default_pod_spec
@@ -26,6 +26,7 @@ from .scheduling_gates import gated_condition
 from .strategy import Strategy
 from .taints import NOT_READY, UNREACHABLE
 
+_TOKEN_VOLUME = "kube-api-access-"
 TOKEN_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 _TOKEN_SECONDS = 3607
 _TOLERATED_SECONDS = 300
@@ -53,10 +54,14 @@ class PodStrategy(Strategy):
 
     def admit(self, ctx: RequestContext, obj: Obj) -> None:
         """Limits, service account, priority and tolerations, as upstream's admission plugins give them."""
-        apply_limit_ranges(self._store, obj)
+        set_default_amounts(self._store, obj)
         self._admit_priority(obj)
         self._admit_service_account(obj)
         _admit_tolerations(obj["spec"])
+
+    def check_new(self, obj: Obj) -> None:
+        """LimitRanges."""
+        check_limit_ranges(self._store, obj)
 
     def prepare_for_create(self, obj: Obj) -> None:
         """A new Pod is Pending."""
@@ -165,14 +170,16 @@ class PodStrategy(Strategy):
 
     def _mount_token(self, spec: Obj) -> None:
         volumes = spec.setdefault("volumes", [])
-        name = "kube-api-access-" + "".join(self._random.choices(SAFE_ALPHABET, k=5))
+        # A copy of a Pod, as `kubectl debug --copy-to` makes one, brings the volume of the first along.
+        given = next((volume["name"] for volume in volumes if volume["name"].startswith(_TOKEN_VOLUME)), "")
+        name = given or _TOKEN_VOLUME + "".join(self._random.choices(SAFE_ALPHABET, k=5))
         mounted = False
         for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
             mounts = container.setdefault("volumeMounts", [])
             if all(mount.get("mountPath") != TOKEN_DIR for mount in mounts):
                 mounts.append({"name": name, "readOnly": True, "mountPath": TOKEN_DIR})
                 mounted = True
-        if mounted:
+        if mounted and not given:
             volumes.append({"name": name, "projected": _token_projection()})
         elif not volumes:
             del spec["volumes"]

@@ -9,8 +9,8 @@ from .. import quantity
 from ..api.status import NIL_MAP, Cause, invalid_value, required
 from ..objects import Obj
 from .metadata import IMMUTABLE
-from .naming import label_key_problems
 from .plain import AnsweringStrategy
+from .resource_validation import validate_quota_resource_name
 
 _COUNTS = (
     "configmaps", "persistentvolumeclaims", "pods", "replicationcontrollers", "resourcequotas", "secrets", "services",
@@ -20,7 +20,6 @@ _AMOUNTS = (
     "cpu", "ephemeral-storage", "memory", "limits.cpu", "limits.ephemeral-storage", "limits.memory",
     "requests.cpu", "requests.ephemeral-storage", "requests.memory", "requests.storage",
 )  # fmt: skip
-_HUGE_PAGES = ("hugepages-", "requests.hugepages-")
 _SCOPES = (
     "BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass", "Terminating",
     "VolumeAttributesClass",
@@ -47,7 +46,7 @@ class ResourceQuotaStrategy(AnsweringStrategy):
         causes: list[Cause] = []
         for name, amount in sorted((spec.get("hard") or {}).items()):
             path = f"spec.hard[{name}]"
-            causes += _validate_name(name, path) + _validate_amount(name, amount, path)
+            causes += validate_quota_resource_name(name, path) + _validate_amount(name, amount, path)
         return causes + _validate_scopes(spec) + _validate_selector(spec)
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
@@ -106,13 +105,6 @@ def _unfit_names(spec: Obj, scope: str) -> int:
 
 def _conflicts(scopes: list[str]) -> int:
     return sum({scope, f"Not{scope}"} <= set(scopes) for scope in ("BestEffort", "Terminating"))
-
-
-def _validate_name(name: str, path: str) -> list[Cause]:
-    problems = label_key_problems(name)
-    if not problems and "/" not in name and name not in (*_COUNTS, *_AMOUNTS) and not name.startswith(_HUGE_PAGES):
-        problems = ["must be a standard resource type or fully qualified", "must be a standard resource for quota"]
-    return [invalid_value(path, name, problem) for problem in problems]
 
 
 def _validate_amount(name: str, amount: str, path: str) -> list[Cause]:

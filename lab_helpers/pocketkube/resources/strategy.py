@@ -52,6 +52,9 @@ class Strategy:
     def admit(self, ctx: RequestContext, obj: Obj) -> None:
         """Changes or refuses (StatusError) a new object before it is validated."""
 
+    def check_new(self, obj: Obj) -> None:
+        """Refuses (StatusError) a new object that is valid, but not allowed where it is to be."""
+
     def prepare_for_create(self, obj: Obj) -> None:
         """Empties the status: a client may not set it. (A kind without one has lost it when it was decoded.)"""
         if self.status_field in obj:

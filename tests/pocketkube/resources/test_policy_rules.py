@@ -135,6 +135,42 @@ def test_limits_are_filled_in_and_held_to(api: Api) -> None:
     refused(api, "pods", tiny, "minimum cpu usage per Container is 50m, but request is 10m")
 
 
+def test_all_of_a_pod_is_held_to_bounds_and_ratios(api: Api) -> None:
+    whole = {"type": "Pod", "max": {"memory": "1Gi"}, "maxLimitRequestRatio": {"memory": "2"}}
+    api.create("limitranges", {"metadata": {"name": "memory"}, "spec": {"limits": [whole]}})
+    greedy = pod("greedy")
+    resources = {"limits": {"memory": "600Mi"}, "requests": {"memory": "200Mi"}}
+    greedy["spec"]["containers"] = [{"name": name, "image": "httpd", "resources": resources} for name in "ab"]
+    message = (
+        'pods "greedy" is forbidden: [maximum memory usage per Pod is 1Gi, but limit is 1200Mi, '
+        "memory max limit to request ratio per Pod is 2, but provided ratio is 3.000000]"
+    )
+    refused(api, "pods", greedy, message)
+    refused(api, "pods", pod("none"), "maximum memory usage per Pod is 1Gi.  No limit is specified")
+    refused(api, "pods", pod("wrong", restartPolicy="Sometimes"), "spec.restartPolicy: Unsupported value")
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ({"type": "Node"},
+         'spec.limits[0].type: Invalid value: "Node": must be a standard limit type or fully qualified'),
+        ({"type": "Container", "max": {"pods": "1"}},
+         'spec.limits[0].max[pods]: Invalid value: "pods": must be a standard resource for containers'),
+        ({"type": "PersistentVolumeClaim"},
+         "spec.limits[0].limits: Required value: either minimum or maximum storage value is required"),
+        ({"type": "Pod", "maxLimitRequestRatio": {"cpu": "500m"}},
+         'maxLimitRequestRatio[cpu]: Invalid value: "500m": ratio 500m is less than 1'),
+        ({"type": "Pod", "maxLimitRequestRatio": {"cpu": "5"}, "min": {"cpu": "1"}, "max": {"cpu": "2"}},
+         "ratio 5 is greater than max/min = 2.000000"),
+        ({"type": "Container", "default": {"cpu": "2"}, "max": {"cpu": "1"}},
+         'spec.limits[0].default[cpu]: Invalid value: "1": default value 2 is greater than max value 1'),
+    ],
+)  # fmt: skip
+def test_bounds_are_checked(api: Api, item: Obj, message: str) -> None:
+    refused(api, "limitranges", {"metadata": {"name": "odd"}, "spec": {"limits": [item]}}, message)
+
+
 def test_a_limit_range_that_contradicts_itself(api: Api) -> None:
     limits = {"type": "Container", "min": {"cpu": "2"}, "max": {"cpu": "1"}}
     wrong = {"metadata": {"name": "odd"}, "spec": {"limits": [limits]}}
