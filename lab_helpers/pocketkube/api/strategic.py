@@ -87,8 +87,17 @@ def _merge_value(current: Any, value: Any, field: Field | None) -> Any:
 
 
 def _merge_list(current: list[Any], patch: list[Any], field: Field) -> list[Any]:
-    if not field.merge_key:
-        return list(_unique([*current, *_without_directives(patch)]))
+    """The merged list; what the patch brings anew comes before what was there, as upstream has it."""
+    merged = (
+        _merge_items(current, patch, field) if field.merge_key else _unique([*current, *_without_directives(patch)])
+    )
+    key = _ordering_key(field)
+    asked = [key(item) for item in patch if not (isinstance(item, dict) and DIRECTIVE in item)]
+    return _in_order(merged, asked, current, key)
+
+
+def _merge_items(current: list[Any], patch: list[Any], field: Field) -> list[Any]:
+    assert field.merge_key
     merged = list(current)
     plain: list[Obj] = []
     replaced = False
@@ -147,11 +156,15 @@ def _reorder(merged: Obj, name: str, order: Any, before: Any, patch: Any, field:
     key = _ordering_key(field)
     wanted = [key(item) for item in order]
     _check_order(patch, wanted, key, name, order)
-    named = [item for item in merged[name] if key(item) in wanted]
-    others = [item for item in merged[name] if key(item) not in wanted]
+    merged[name] = _in_order(merged[name], wanted, before if isinstance(before, list) else [], key)
+
+
+def _in_order(merged: list[Any], wanted: list[Any], before: list[Any], key: _Key) -> list[Any]:
+    """The items of the wanted keys in that order, among the others as they were."""
+    named = [item for item in merged if key(item) in wanted]
+    others = [item for item in merged if key(item) not in wanted]
     named.sort(key=lambda item: wanted.index(key(item)))
-    was = [key(item) for item in before] if isinstance(before, list) else []
-    merged[name] = _interleave(others, named, was, key)
+    return _interleave(others, named, [key(item) for item in before], key)
 
 
 def _ordering_key(field: Field | None) -> _Key:

@@ -55,7 +55,7 @@ def test_json_patches_that_do_not_fit_are_refused_as_by_a_real_server(label):
 @pytest.mark.parametrize(
     "operation",
     [
-        "add", None, {}, {"op": "add"}, {"op": "add", "path": "/a"}, {"op": "nope", "path": "/a"},
+        None, {}, {"op": "add"}, {"op": "add", "path": "/a"}, {"op": "nope", "path": "/a"},
         {"op": "remove", "path": 1}, {"op": "move", "path": "/a"}, {"op": "copy", "path": "/a", "from": "/nope"},
         {"op": "add", "path": "a", "value": 1}, {"op": "add", "path": "/spec/x/y", "value": 1},
         {"op": "add", "path": "/n/y", "value": 1}, {"op": "add", "path": "", "value": []}, {"op": "remove", "path": ""},
@@ -139,6 +139,11 @@ def test_keyed_lists_are_merged_by_their_key():
 def test_other_lists_are_replaced():
     current = pod({"name": "a", "args": ["1", "2"]})
     assert strategic(current, pod({"name": "a", "args": ["3"]})) == pod({"name": "a", "args": ["3"]})
+
+
+def test_new_items_come_before_those_that_were_there():
+    both = strategic(pod({"name": "a", "image": "a"}), pod({"name": "b", "image": "b"}))
+    assert both == pod({"name": "b", "image": "b"}, {"name": "a", "image": "a"})
 
 
 def test_a_container_takes_over_where_set_element_order_says():
