@@ -86,10 +86,10 @@ def missing_jumps(saved: Ruleset) -> list[Jump]:
     return [jump for jump in JUMPS if jump.rule not in present[jump.table, jump.chain]]
 
 
-def service_chains(saved: Ruleset) -> set[str]:
-    """The chains of Services and endpoints that a node's rules have."""
-    table = saved.tables.get("nat")
-    return {name for name in table.chains if is_service_chain(name)} if table else set()
+def service_chains(saved: str) -> set[str]:
+    """The chains of Services and endpoints that a node's rules have, by the output of iptables-save."""
+    names = (line[1:].partition(" ")[0] for line in saved.splitlines() if line.startswith(":KUBE-"))
+    return {name for name in names if is_service_chain(name)}
 
 
 def _mark_rule(options: ProxyOptions, option: str) -> Rule:

@@ -6,7 +6,8 @@ or adding a rule. Kubernetes looks for its canary chains only (Monitor in pkg/ut
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from .base_rules import JUMPS
@@ -22,19 +23,25 @@ class ChainKey(NamedTuple):
 Counts = dict[ChainKey, int]
 
 
-def count_rules(text: str) -> Counts:
-    """The number of rules in each chain that a text declares; of built-in chains, that of the jumps to our chains."""
-    counts: Counts = {}
+_CHANGES = {"-A ": 1, "-I ": 1, "-D ": -1}
+
+
+def count_rules(text: str, counts: Counts | None = None) -> Counts:
+    """The number of rules in each chain after a text; of built-in chains, that of the jumps to our chains."""
+    counts = {} if counts is None else counts
     for table, line in _lines(text):
         if line.startswith(":"):
             counts[ChainKey(table, line[1:].partition(" ")[0])] = 0
-        elif line.startswith("-A "):
-            key = ChainKey(table, line.split(" ", 2)[1])
-            if key.chain.startswith("KUBE-") or " -j KUBE-" in line:
-                counts[key] = counts.get(key, 0) + 1
         elif line.startswith("-X "):
             counts.pop(ChainKey(table, line[3:].strip()), None)
+        elif change := _CHANGES.get(line[:3]):
+            key = ChainKey(table, line.split(" ", 2)[1])
+            if key.chain.startswith("KUBE-") or " -j KUBE-" in line:
+                counts[key] = counts.get(key, 0) + change
     return counts
+
+
+_JUMPS = Counter(ChainKey(jump.table, jump.chain) for jump in JUMPS)
 
 
 class Expectation:
@@ -43,16 +50,14 @@ class Expectation:
     def __init__(self) -> None:
         self._counts: Counts = {}
 
-    def written(self, text: str, *, full: bool, deleted: Iterable[str]) -> None:
+    def written(self, text: str, *, full: bool) -> None:
         """Takes note of a text that the kernel accepted."""
         if full:
             self._counts = {}
-            for jump in JUMPS:
-                key = ChainKey(jump.table, jump.chain)
-                self._counts[key] = self._counts.get(key, 0) + 1
-        self._counts.update(count_rules(text))
-        for chain in deleted:
-            self._counts.pop(ChainKey("nat", chain), None)
+        count_rules(text, self._counts)
+        if full:
+            # A full text puts in only those jumps that are missing.
+            self._counts.update(_JUMPS)
 
     def missing(self, saved: str) -> list[ChainKey]:
         """The chains that are not as they were written, by the output of iptables-save."""

@@ -18,6 +18,8 @@ from .service_ports import Ports
 
 log = logging.getLogger(__name__)
 
+_BUILT_IN = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
+
 
 class IptablesMode:
     """The iptables rules of one node."""
@@ -28,7 +30,6 @@ class IptablesMode:
         self._engine = engine
         self._node = node.name
         self._book = RuleBook(node, options)
-        self._in_kernel: set[str] = set()
         self._expectation = Expectation()
 
     @property
@@ -42,20 +43,21 @@ class IptablesMode:
 
     async def write(self, *, full: bool) -> None:
         """One `iptables-restore`. Raises EngineError."""
-        changed, self._book.changed = self._book.changed, set()
-        wanted = self._book.chains()
         if full:
-            saved = parse(await self._engine.save(self._node))
-            stale = service_chains(saved) - wanted
-            text = self._book.full_text(jumps=missing_jumps(saved), stale=stale)
+            saved = await self._engine.save(self._node)
+            text = self._book.full_text(jumps=missing_jumps(parse(_built_in(saved))), present=service_chains(saved))
         else:
-            stale = self._in_kernel - wanted
-            text = self._book.partial_text(changed, stale=stale)
+            text = self._book.partial_text()
         await self._engine.restore(self._node, text)
-        self._in_kernel = wanted
-        self._expectation.written(text, full=full, deleted=stale)
-        log.info("%s: wrote %s", self._node, "all rules" if full else "the rules of " + ", ".join(sorted(changed)))
+        self._expectation.written(text, full=full)
+        log.info("%s: wrote %s, %d bytes", self._node, "all rules" if full else "what changed", len(text))
 
     async def missing(self) -> list[str]:
         """The chains that are not as they were written. Raises EngineError."""
         return [key.chain for key in self._expectation.missing(await self._engine.save(self._node))]
+
+
+def _built_in(saved: str) -> str:
+    """What a node's rules say of the kernel's own chains: in them stand the jumps to kube-proxy's."""
+    kept = ("*", "COMMIT", *(f"{mark}{chain} " for mark in (":", "-A ") for chain in _BUILT_IN))
+    return "\n".join([line for line in saved.splitlines() if line.startswith(kept)] + [""])

@@ -69,6 +69,9 @@ def applied(text: str) -> Ruleset:
     return tables.ruleset
 
 
+SHARED = ("KUBE-SERVICES", "KUBE-EXTERNAL-SERVICES", "KUBE-NODEPORTS", "KUBE-PROXY-FIREWALL")
+
+
 def comparable(ruleset: Ruleset) -> Ruleset:
     """Without a network plugin's chains, and with the Services in shared chains sorted: upstream's have no order."""
     tables = {}
@@ -78,8 +81,9 @@ def comparable(ruleset: Ruleset) -> Ruleset:
             if chain.name.startswith("CNI-"):
                 continue
             rules = [rule for rule in chain.rules if not rule.jump.startswith("CNI-")]
-            if chain.name == "KUBE-SERVICES" and table.name == "nat":
-                rules = [*sorted(rules[:-1], key=str), rules[-1]]
+            if chain.name in SHARED:
+                last = rules[-1:] if chain.name == "KUBE-SERVICES" and table.name == "nat" else []
+                rules = [*sorted(rules[: len(rules) - len(last)], key=str), *last]
             chains[chain.name] = Chain(chain.name, chain.policy, rules=tuple(rules))
         tables[table.name] = Table(table.name, chains)
     return Ruleset(tables)

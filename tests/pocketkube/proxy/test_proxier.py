@@ -260,3 +260,69 @@ async def proxier_is_content(proxier: Proxier) -> bool:
 def comparable_or_none(saved: str) -> object:
     ruleset = parse(saved)
     return comparable(ruleset) if ruleset.rules("nat", "KUBE-SERVICES") else None
+
+
+@pytest.mark.kernel
+@pytest.mark.usefixtures("administrators_path")
+def test_one_change_after_the_other_leads_the_kernel_to_the_same_rules_as_all_at_once() -> None:
+    node_ports = [{"name": "a", "port": 80, "nodePort": 30080}, {"name": "b", "port": 53, "protocol": "UDP"}]
+    balanced = {"loadBalancer": {"ingress": [{"ip": "192.168.49.200"}]}}
+    steps = [
+        service("one", "10.96.0.21"),
+        service("one", "10.96.0.21", ports=node_ports, type="NodePort"),
+        endpoint_slice(["10.244.0.2", "10.244.0.3"], "one", ports=[{"name": "a", "port": 8080}]),
+        service("two", "10.96.0.22", type="LoadBalancer", status=balanced, loadBalancerSourceRanges=["10.0.0.0/8"]),
+        endpoint_slice(["10.244.0.4"], "two"),
+        service("one", "10.96.0.21", ports=node_ports, type="NodePort", externalTrafficPolicy="Local"),
+        service("two", "10.96.0.22", ports=[{"port": 81}], externalIPs=["1.2.3.4"], sessionAffinity="ClientIP"),
+        endpoint_slice(["10.244.0.3"], "one", ports=[{"name": "a", "port": 8080}, {"name": "b", "port": 53}]),
+        endpoint_slice([], "two"),
+    ]
+
+    async def scenario() -> None:
+        api = WatchedApi()
+        with namespace_engine() as engine, namespace_engine() as fresh:
+            async with running(api, engine) as proxier:
+                writes: list[bool] = []
+                write = proxier.mode.write
+
+                async def noting(*, full: bool) -> None:
+                    await write(full=full)
+                    writes.append(full)
+
+                proxier.mode.write = noting  # type: ignore[method-assign]
+                for number, obj in enumerate(steps, start=1):
+                    api.put(obj)
+                    await until_async(lambda number=number: len(writes) >= number)
+                await proxier.check_rules()
+                await proxier.sync_rules()
+                assert not any(writes), "the kernel took every change as it was"
+                async with running(api, fresh):
+                    saved, wanted = await engine.save("node"), await fresh.save("node")
+            assert comparable(parse(saved)) == comparable(parse(wanted))
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.kernel
+@pytest.mark.usefixtures("administrators_path")
+def test_the_kernel_takes_more_rules_than_fit_into_one_message_from_an_unprivileged_user() -> None:
+    async def scenario() -> None:
+        api = WatchedApi()
+        for n in range(60):
+            api.put(service(f"s{n}", f"10.96.1.{n + 1}"))
+            api.put(endpoint_slice([f"10.244.{n}.{m}" for m in range(10)], f"s{n}"))
+        with namespace_engine() as engine:
+            async with running(api, engine):
+                saved = parse(await engine.save("node"))
+                assert len(distribution(saved, "default", "s59")) == 10
+                api.delete(service("s0"))
+
+                async def gone() -> bool:
+                    return "default/s0 " not in await engine.save("node", "nat")
+
+                async with asyncio.timeout(5):
+                    while not await gone():
+                        pass
+
+    asyncio.run(scenario())

@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from proxy_parts import DATA, NODE, applied, comparable, endpoint, endpoint_slice, recorded_objects, service
 
-from lab_helpers.iptables import Host, Packet, Ruleset, distribution, parse, trace
+from lab_helpers.iptables import Host, Packet, Ruleset, Tables, distribution, parse, trace
 from lab_helpers.iptables.renderer import render_rule
 from lab_helpers.pocketkube.objects import Obj
 from lab_helpers.pocketkube.proxy import naming
+from lab_helpers.pocketkube.proxy.drift import Expectation
 from lab_helpers.pocketkube.proxy.options import NodeInfo, ProxyOptions
+from lab_helpers.pocketkube.proxy.restore_text import LARGEST_TRANSACTION, TableText
 from lab_helpers.pocketkube.proxy.rules import RuleBook, render_rules
 from lab_helpers.pocketkube.proxy.service_ports import ports_with_endpoints
 
@@ -236,15 +238,83 @@ def test_a_large_cluster_goes_without_comments_at_its_endpoints() -> None:
     assert distribution(rules, "default", "web")[0].endpoint == "10.244.0.2:8080"
 
 
+def set_service(book: RuleBook, svc: Obj, *slices: Obj) -> bool:
+    return book.set_service(f"default/{svc['metadata']['name']}", ports_with_endpoints(svc, slices, NODE))
+
+
 def test_chains_that_are_not_needed_any_more_are_deleted() -> None:
     book = RuleBook(NODE, PLAIN)
-    book.set_service("default/web", ports_with_endpoints(service(), [endpoint_slice(TWO)], NODE))
-    before = book.chains()
-    one = [endpoint_slice(TWO[:1])]
-    assert book.set_service("default/web", ports_with_endpoints(service(), one, NODE))
-    assert not book.set_service("default/web", ports_with_endpoints(service(), one, NODE))
-    assert before - book.chains() == {SEP_2}
-    assert f"-X {SEP_2}" in book.partial_text({"default/web"}, stale={SEP_2})
+    set_service(book, service(), endpoint_slice(TWO))
+    before = applied(book.full_text())
+    assert set_service(book, service(), endpoint_slice(TWO[:1]))
+    assert not set_service(book, service(), endpoint_slice(TWO[:1]))
+    text = book.partial_text()
+    assert f"-X {SEP_2}" in text
+    # What all Services share is as it was.
+    assert "KUBE-SERVICES" not in text and "*filter" not in text
+    gone = before.tables["nat"].chains.keys() - applied(book.full_text(present={SEP_1})).tables["nat"].chains.keys()
+    assert gone == {SEP_2}
+
+
+changes = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", "c"]),
+        st.sampled_from(
+            [
+                None,
+                {},
+                {"ports": [{"port": 81}]},
+                {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}, {"port": 81, "name": "x"}]},
+                {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30080}], "externalTrafficPolicy": "Local"},
+                {"externalIPs": ["1.2.3.4"], "sessionAffinity": "ClientIP"},
+                {
+                    "type": "LoadBalancer",
+                    "loadBalancerSourceRanges": ["10.0.0.0/8"],
+                    "status": {"loadBalancer": {"ingress": [{"ip": "5.6.7.8"}]}},
+                },
+            ]
+        ),
+        st.lists(st.sampled_from(["10.244.0.2", "10.244.0.3", "10.244.1.4"]), unique=True),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(changes)
+@settings(max_examples=60, deadline=None)
+def test_changes_one_by_one_lead_to_the_rules_of_a_fresh_node(steps: list[tuple[str, Obj | None, list[str]]]) -> None:
+    book, node = RuleBook(NODE, PLAIN), Tables()
+    node.restore(book.full_text())
+    expectation = Expectation()
+    expectation.written(book.full_text(), full=True)
+    wanted: dict[str, tuple[Obj, Obj]] = {}
+    for name, spec, ips in steps:
+        if spec is None:
+            wanted.pop(name, None)
+            book.set_service(f"default/{name}", ())
+        else:
+            svc = service(name, f"10.96.0.{ord(name)}", **spec)
+            found = [endpoint(ip, "node" if ip != "10.244.1.4" else "other") for ip in ips]
+            wanted[name] = svc, endpoint_slice(found, service=name)
+            set_service(book, *wanted[name])
+        text = book.partial_text()
+        node.restore(text)
+        expectation.written(text, full=False)
+    fresh = rules_of([svc for svc, _ in wanted.values()], [slices for _, slices in wanted.values()])
+    assert comparable(node.ruleset) == comparable(fresh)
+    assert expectation.missing(node.save()) == []
+
+
+def test_no_transaction_is_larger_than_the_kernel_takes_from_anybody() -> None:
+    text = TableText("nat")
+    for n in range(300):
+        text.add([f"KUBE-SVC-{n}"], [f"-A KUBE-SVC-{n} -m comment --comment x -j KUBE-MARK-MASQ"] * 3)
+    transactions = "\n".join(text.lines()).split("COMMIT")[:-1]
+    assert len(transactions) == 3
+    assert all(transaction.count("\n-A") * 590 < LARGEST_TRANSACTION for transaction in transactions)
+    assert sum(transaction.count("\n:") for transaction in transactions) == 300
+    assert all(transaction.count("\n*nat") == 1 or transaction.startswith("*nat") for transaction in transactions)
 
 
 def many(count: int, endpoints: int) -> tuple[list[Obj], list[Obj]]:
@@ -260,16 +330,15 @@ def test_a_thousand_services_are_written_in_a_second_and_one_change_in_a_moment(
     started = time.process_time()
     book = RuleBook(NODE, PLAIN)
     for svc, endpoints in zip(services, slices, strict=True):
-        book.set_service(f"default/{svc['metadata']['name']}", ports_with_endpoints(svc, [endpoints], NODE))
+        set_service(book, svc, endpoints)
     book.full_text()
     assert time.process_time() - started < 2.0
-    book.changed.clear()
     started = time.process_time()
-    book.set_service("default/s7", ports_with_endpoints(services[7], [endpoint_slice(["10.244.9.9"], "s7")], NODE))
-    text = book.partial_text(book.changed)
-    assert time.process_time() - started < 0.1
+    set_service(book, services[7], endpoint_slice(["10.244.9.9"], "s7"))
+    text = book.partial_text()
+    assert time.process_time() - started < 0.02
     assert text.count("-A KUBE-SEP-") == 2
-    assert text.count("-A KUBE-SERVICES") == 1001
+    assert "KUBE-SERVICES" not in text
 
 
 addresses = st.sets(st.tuples(st.integers(0, 3), st.integers(2, 250)), min_size=1, max_size=30)
