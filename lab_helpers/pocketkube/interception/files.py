@@ -25,6 +25,7 @@ _HERE = -100  # AT_FDCWD
 _EMPTY_PATH = 0x1000
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _STATX_SIZE = 256
+_STATFS_SIZE = 120
 _STAT_SIZE = {"x86_64": 144, "aarch64": 128}
 _MOST_REMEMBERED = 4096
 
@@ -70,6 +71,8 @@ class Files:
             "chdir": self._chdir,
             "fchdir": self._fchdir,
             "getcwd": self._getcwd,
+            **dict.fromkeys(_ATTRIBUTE_CALLS, self._attribute),
+            "inotify_add_watch": self._watch,
         }
         return special.get(name) or partial(self._shaped, _SHAPES[name])
 
@@ -191,6 +194,20 @@ class Files:
             arguments[index] = kept[-1]
         return kept
 
+    def _attribute(self, question: Question) -> None:
+        """A container's own files have no extended attributes."""
+        if self.place(question, question.text(question.arguments[0])) is None:
+            question.go_on()
+        else:
+            question.refuse(errno.EOPNOTSUPP)
+
+    def _watch(self, question: Question) -> None:
+        """Only the machine's own files can be watched: who wants to follow others has to look again and again."""
+        if self.place(question, question.text(question.arguments[1])) is None:
+            question.go_on()
+        else:
+            question.refuse(errno.ENOSPC)
+
     # Working folders.
 
     def _chdir(self, question: Question) -> None:
@@ -299,6 +316,9 @@ def _kernels_folder(process: int) -> str:
         return ""
 
 
+_ATTRIBUTE_CALLS = (
+    "getxattr", "lgetxattr", "listxattr", "llistxattr", "setxattr", "lsetxattr", "removexattr", "lremovexattr",
+)  # fmt: skip
 _NUMBERS = calls.numbers(calls.FILE_CALLS) if calls.is_known_machine() else {}
 _STAT = _STAT_SIZE.get(os.uname().machine, 144)
 
@@ -307,6 +327,7 @@ _SHAPES = {
     "lstat": _Shape(((-1, 0),), result=1, result_size=_STAT),
     "newfstatat": _Shape(((0, 1),), result=2, result_size=_STAT),
     "statx": _Shape(((0, 1),), result=4, result_size=_STATX_SIZE),
+    "statfs": _Shape(((-1, 0),), result=1, result_size=_STATFS_SIZE),
     "access": _Shape(((-1, 0),)),
     "faccessat": _Shape(((0, 1),)),
     "faccessat2": _Shape(((0, 1),)),
