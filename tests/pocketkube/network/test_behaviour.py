@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from lab_helpers.clusters import CommandResult, EmbeddedCluster
 from lab_helpers.kubectl import kubectl_path
 from lab_helpers.pocketkube.interception.probe import why_not
-from waiting import until
 
 pytestmark = pytest.mark.kubectl
 
