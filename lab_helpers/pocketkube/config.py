@@ -94,6 +94,11 @@ class ClusterConfig:
         return self.state_dir / "door.sock"
 
     @property
+    def issuer(self) -> str:
+        """Who signs the tokens of ServiceAccounts."""
+        return f"https://kubernetes.default.svc.{self.cluster_domain}"
+
+    @property
     def outside_ip(self) -> str:
         """Address of the machine outside the cluster: the first host of the node network."""
         return str(ipaddress.ip_network(self.node_cidr)[1])

@@ -7,12 +7,14 @@ pkg/registry/core/serviceaccount/storage/token.go (v1.36).
 
 from __future__ import annotations
 
+import base64
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
 
-from ..objects import Obj, name_of, namespace_of, uid_of
+from ..objects import Obj, is_deleting, labels_of, name_of, namespace_of, uid_of
 from ..resources.table import RESOURCES
 from .auth import ANONYMOUS, TRUSTED, User, impersonated_user, service_account_user, user_of_certificate
 from .operations import Operations
@@ -20,6 +22,7 @@ from .status import StatusError, go_quote
 from .tokens import BOUND_KINDS, Claims, TokenAuthority
 
 _EXTRA = "authentication.kubernetes.io"
+_INVALID = "kubernetes.io/legacy-token-invalid-since"
 
 
 class Authenticator:
@@ -48,9 +51,9 @@ class Authenticator:
     def user_of_token(self, token: str, audiences: Sequence[str] = ()) -> tuple[User, list[str]] | None:
         """Whose token it is and for which of the audiences, if its account and what it is bound to are still there."""
         claims = self._tokens.verify(token, audiences=audiences)
-        if claims is None or not self._is_current(claims):
+        if claims is None or not self._is_current(claims, token):
             return None
-        extra = {f"{_EXTRA}/credential-id": [f"JTI={claims.id}"]}
+        extra = {f"{_EXTRA}/credential-id": [f"JTI={claims.id}"]} if claims.id else {}
         if claims.node is not None:
             extra |= {f"{_EXTRA}/node-name": [claims.node["name"]]}
             extra |= {f"{_EXTRA}/node-uid": [claims.node["uid"]]} if claims.node.get("uid") else {}
@@ -96,14 +99,18 @@ class Authenticator:
         node = self._lookup("nodes", "", node_name)
         return {"name": node_name, **({"uid": uid_of(node)} if node is not None else {})}
 
-    def _is_current(self, claims: Claims) -> bool:
+    def _is_current(self, claims: Claims, token: str) -> bool:
         account = self._lookup("serviceaccounts", claims.namespace, claims.service_account)
         if account is None or uid_of(account) != claims.service_account_uid:
             return False
         if claims.bound is None:
             return True
         obj = self._lookup(f"{claims.bound['kind']}s", claims.namespace, claims.bound["name"])
-        return obj is not None and uid_of(obj) == claims.bound["uid"]
+        if obj is None:
+            return False
+        if "uid" not in claims.bound:
+            return not is_deleting(obj) and _is_in(obj, token)
+        return bool(uid_of(obj) == claims.bound["uid"])
 
     def _identify(self, request: web.BaseRequest, certificate: dict[str, Any] | None) -> User:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -123,3 +130,9 @@ class Authenticator:
             if error.code != 404:
                 raise
             return None
+
+
+def _is_in(secret: Obj, token: str) -> bool:
+    """A token that holds for good is worth something as long as its Secret has it."""
+    held = base64.b64decode((secret.get("data") or {}).get("token") or "")
+    return secrets.compare_digest(held, token.encode()) and not labels_of(secret).get(_INVALID)

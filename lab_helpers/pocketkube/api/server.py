@@ -56,9 +56,7 @@ class ApiServer:
     def __init__(self, operations: Operations, config: ClusterConfig, pki: Pki) -> None:
         self._operations = operations
         self._pki = pki
-        self._tokens = TokenAuthority(
-            pki.service_account_key, f"https://kubernetes.default.svc.{config.cluster_domain}"
-        )
+        self._tokens = TokenAuthority(pki.service_account_key, config.issuer)
         self._authenticator = Authenticator(operations, self._tokens)
         self._watches = WatchStreams()
         self._kubelets = KubeletProxy(config.kubelet_socket)

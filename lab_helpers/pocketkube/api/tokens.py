@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 import time
 import uuid
 from collections.abc import Sequence
@@ -28,6 +29,9 @@ ALGORITHM = "ES256"
 KEYS_PATH = "/openid/v1/jwks"
 BOUND_KINDS = ("pod", "secret", "node")
 _SIGNATURE_HALF = 32
+_ISSUER_FOR_GOOD = "kubernetes/serviceaccount"
+_CLAIM_FOR_GOOD = "kubernetes.io/serviceaccount/"
+_PRIVATE_FOR_GOOD = ("namespace", "secret.name", "service-account.name", "service-account.uid")
 _MOST_REMEMBERED = 1000
 _SHORTEST_TOKEN_SECONDS = 600
 _LONGEST_TOKEN_SECONDS = 2**32
@@ -42,7 +46,7 @@ class Claims:
     service_account_uid: str
     expires: float
     bound: Obj | None = None
-    """Its `kind` in small letters, `name` and `uid`."""
+    """Its `kind` in small letters, `name` and `uid`; of a token that holds for good, the Secret without a uid."""
     node: Obj | None = None
     """The node of the Pod that it is bound to: `name` and, where it is known, `uid`."""
     audiences: tuple[str, ...] = ()
@@ -98,6 +102,20 @@ class TokenAuthority:
             "status": {"token": self._sign(claims), "expirationTimestamp": format_rfc3339(claims["exp"])},
         }
 
+    def issue_for_good(self, account: Obj, secret: str) -> str:
+        """The token of a Secret, which holds as long as that does. Models pkg/serviceaccount/legacy.go."""
+        metadata = account["metadata"]
+        private = {
+            "namespace": metadata["namespace"],
+            "secret.name": secret,
+            "service-account.name": metadata["name"],
+            "service-account.uid": metadata["uid"],
+        }
+        claims: Obj = {"iss": _ISSUER_FOR_GOOD}
+        claims |= {f"{_CLAIM_FOR_GOOD}{name}": value for name, value in private.items()}
+        claims["sub"] = f"system:serviceaccount:{metadata['namespace']}:{metadata['name']}"
+        return self._sign(claims)
+
     def verify(self, token: str, now: float | None = None, audiences: Sequence[str] = ()) -> Claims | None:
         """What the token says; None if it is not ours, not valid now, or for none of the audiences (at first: us)."""
         now = time.time() if now is None else now
@@ -147,6 +165,8 @@ class TokenAuthority:
             self._key().public_key().verify(encode_dss_signature(r, s), signed.encode(), ec.ECDSA(hashes.SHA256()))
         except (ValueError, AttributeError, InvalidSignature):
             return None
+        if payload.get("iss") == _ISSUER_FOR_GOOD:
+            return self._claims_for_good(payload)
         if payload.get("iss") != self.issuer or payload["nbf"] > now:
             return None
         private = payload["kubernetes.io"]
@@ -160,6 +180,17 @@ class TokenAuthority:
             private.get("node") if "pod" in private else None,
             tuple(payload.get("aud", ())),
             payload.get("jti", ""),
+        )
+
+    def _claims_for_good(self, payload: Obj) -> Claims:
+        private = {name: str(payload.get(f"{_CLAIM_FOR_GOOD}{name}") or "") for name in _PRIVATE_FOR_GOOD}
+        return Claims(
+            private["namespace"],
+            private["service-account.name"],
+            private["service-account.uid"],
+            math.inf,
+            {"kind": "secret", "name": private["secret.name"]},
+            audiences=(self.issuer,),
         )
 
     def _sign(self, claims: Obj) -> str:

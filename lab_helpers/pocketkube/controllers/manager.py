@@ -5,6 +5,7 @@ Models cmd/kube-controller-manager/app/controllermanager.go (v1.36).
 
 from __future__ import annotations
 
+from ..api.tokens import TokenAuthority
 from ..client import Client
 from ..clock import Clock
 from ..config import ClusterConfig
@@ -36,6 +37,7 @@ from .role_aggregation import RoleAggregationController
 from .service_cidr import ServiceCIDRController
 from .serviceaccount import RootCAPublisher, ServiceAccountController
 from .statefulset import StatefulSetController
+from .token_secrets import TokenSecretController
 
 
 def new_controllers(
@@ -73,7 +75,10 @@ def new_controllers(
         GarbageCollector(client, informers, clock),
         EventTTLController(client, informers, clock),
     ]
-    certificate = Pki(config.pki_dir).ca_certificate
-    if certificate.exists():
-        controllers.append(RootCAPublisher(client, informers, certificate.read_text(), clock))
+    pki = Pki(config.pki_dir)
+    if pki.ca_certificate.exists():
+        certificate = pki.ca_certificate.read_text()
+        tokens = TokenAuthority(pki.service_account_key, config.issuer)
+        controllers.append(RootCAPublisher(client, informers, certificate, clock))
+        controllers.append(TokenSecretController(client, informers, tokens, certificate, clock))
     return controllers

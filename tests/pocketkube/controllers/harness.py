@@ -97,7 +97,10 @@ class PretendKubelet:
 class Cluster:
     """What a scenario plays with."""
 
-    def __init__(self, client: LocalClient, informers: SharedInformers, kubelet: PretendKubelet) -> None:
+    def __init__(
+        self, operations: Operations, client: LocalClient, informers: SharedInformers, kubelet: PretendKubelet
+    ) -> None:
+        self.operations = operations
         self.client = client
         self.informers = informers
         self.kubelet = kubelet
@@ -152,7 +155,8 @@ async def control_plane(path: Path, *, nodes: int = 1, clock: Clock | None = Non
     clock = clock or Clock()
     config = ClusterConfig("test", path)
     store = Store(path / "store.sqlite")
-    client = LocalClient(Operations(store, config))
+    operations = Operations(store, config)
+    client = LocalClient(operations)
     informers = SharedInformers(client, clock)
     controllers = new_controllers(client, informers, config, clock)
     kubelet = PretendKubelet(client, informers.get("pods"))
@@ -166,7 +170,7 @@ async def control_plane(path: Path, *, nodes: int = 1, clock: Clock | None = Non
     tasks += [asyncio.create_task(controller.run()) for controller in controllers]
     tasks.append(asyncio.create_task(kubelet.run()))
     try:
-        yield Cluster(client, informers, kubelet)
+        yield Cluster(operations, client, informers, kubelet)
         for task in tasks:
             if task.done():
                 task.result()
