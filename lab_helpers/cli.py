@@ -288,7 +288,7 @@ def kubectl(name: str | None, args: tuple[str, ...]) -> None:
     os.execve(program, ["kubectl", *args], {**os.environ, **environment})
 
 
-@main.group()
+@main.group(epilog=_example("servicelab image add my-app --from ./bin/my-app", "servicelab image ls"))
 def image() -> None:
     """Add, list and remove the images that Pods can run."""
 

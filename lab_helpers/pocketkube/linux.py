@@ -60,6 +60,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_CAPBSET_DROP = 24
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_CLEAR_ALL = 4
 _SYS_MOUNT_SETATTR = 442
@@ -83,9 +84,14 @@ def unshare(flags: Namespace) -> None:
 
 def become_root(user: int, group: int) -> None:
     """In a user namespace that was just entered: makes root of who this process was outside, the only user inside."""
+    map_user(0, user, 0, group)
+
+
+def map_user(user: int, outer_user: int, group: int, outer_group: int) -> None:
+    """In a user namespace that was just entered: says who this process, the only user, is inside."""
     Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"0 {user} 1")
-    Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+    Path("/proc/self/uid_map").write_text(f"{user} {outer_user} 1")
+    Path("/proc/self/gid_map").write_text(f"{group} {outer_group} 1")
 
 
 def setns(descriptor: int, flags: Namespace) -> None:
@@ -166,8 +172,8 @@ def set_process_name(name: str) -> None:
     _prctl(_PR_SET_NAME, ctypes.addressof(buffer), "prctl(PR_SET_NAME)")
 
 
-def keep_capabilities(names: Iterable[str]) -> None:
-    """Gives up all capabilities but these, for this process and whatever it executes."""
+def bound_capabilities(names: Iterable[str]) -> None:
+    """Gives up the way to all capabilities but these, for this process and whatever it executes."""
     keep = {CAPABILITIES[name] for name in names}
     for number in range(_HIGHEST_CAPABILITY + 1):
         if number in keep:
@@ -175,13 +181,22 @@ def keep_capabilities(names: Iterable[str]) -> None:
         if _libc.prctl(ctypes.c_int(_PR_CAPBSET_DROP), ctypes.c_ulong(number), 0, 0, 0) == -1:
             break  # EINVAL: the kernel knows no higher one.
     _libc.prctl(ctypes.c_int(_PR_CAP_AMBIENT), ctypes.c_ulong(_PR_CAP_AMBIENT_CLEAR_ALL), 0, 0, 0)
+
+
+def keep_capabilities(names: Iterable[str]) -> None:
+    """Gives up all capabilities but these, as far as this process has them."""
     header = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0)
     held = ctypes.create_string_buffer(24)
     _check(_libc.capget(header, held), "capget")
     permitted = struct.unpack("=6I", held.raw)
-    mask = sum(1 << number for number in keep)
+    mask = sum(1 << CAPABILITIES[name] for name in names)
     low, high = mask & permitted[1], (mask >> 32) & permitted[4]
     _check(_libc.capset(header, struct.pack("=6I", low, low, 0, high, high, 0)), "capset")
+
+
+def gain_no_privileges() -> None:
+    """From here on no program gives this process more rights than it has."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1, "prctl(PR_SET_NO_NEW_PRIVS)")
 
 
 def hide_command_line(title: str) -> None:

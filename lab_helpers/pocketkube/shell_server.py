@@ -17,7 +17,7 @@ from typing import Protocol
 
 from . import linux, packets
 from .kubelet.rootfs import RootBuilder
-from .kubelet.spawn import SpawnRequest
+from .kubelet.spawn import NODE_RIGHTS, SpawnRequest
 from .kubelet.template import Child, SpawnError, Template, receive_packet
 from .network.kernel import KernelEngine
 
@@ -140,7 +140,7 @@ class ShellServer:
             message["argv"] or list(LOGIN_SHELL),
             {**_ENVIRONMENT, **message["environment"]},
             working_dir="/root",
-            rights="node",
+            rights=NODE_RIGHTS,
             terminal=tuple(size) if size else None,
         )
         named = {} if size else dict(zip(("stdin", "stdout", "stderr"), streams, strict=True))

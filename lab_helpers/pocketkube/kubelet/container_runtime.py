@@ -15,7 +15,7 @@ import signal
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..linux import ADMIN_PATH
 from ..network.kernel import KernelEngine, PodNetwork
@@ -201,6 +201,8 @@ class ContainerRuntime(ABC):
             list(argv),
             {"PATH": ADMIN_PATH, **container.spec.env, **({"TERM": "xterm"} if tty else {})},
             working_dir=container.spec.working_dir or "/",
+            rights=container.spec.rights,
+            identity=container.spec.identity,
             terminal=DEFAULT_TERMINAL if tty else None,
         )
         with _Streams(stdin=stdin, tty=tty) as streams:
@@ -343,16 +345,18 @@ class KernelRuntime(ContainerRuntime):
     ) -> Child:
         root = self._roots.prepare(
             identity, hostname=pod.spec.hostname, hosts=pod.spec.hosts, resolv_conf=pod.spec.resolv_conf,
-            files=spec.files, layers=spec.layers, mounts=spec.mounts,
+            files=spec.files, layers=spec.layers, mounts=spec.mounts, read_only=not spec.rights.writable_root,
         )  # fmt: skip
         request = SpawnRequest(
             list(spec.argv), dict(spec.env), builtin=spec.builtin, working_dir=spec.working_dir or "/",
-            root=root.as_dict(), new_processes=True, terminal=DEFAULT_TERMINAL if spec.tty else None,
+            root=root.as_dict(), rights=spec.rights, identity=spec.identity, one_user=not self._roots.all_users,
+            new_processes=True, terminal=DEFAULT_TERMINAL if spec.tty else None,
         )  # fmt: skip
         return await self._template.spawn(request, {**pod.descriptors, **streams})
 
     async def _spawn_into(self, container: Container, request: SpawnRequest, streams: Mapping[str, int]) -> Child:
-        return await self._template.spawn(request, {"container": container.child.pidfd, **streams})
+        wanted = replace(request, one_user=not self._roots.all_users)
+        return await self._template.spawn(wanted, {"container": container.child.pidfd, **streams})
 
     async def _connect(self, pod: PodSandbox, host: str, port: int) -> socket.socket:
         end = self._engine.socket_in(pod.descriptors["net"])

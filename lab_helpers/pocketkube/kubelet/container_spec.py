@@ -14,6 +14,7 @@ from .hosts_files import hostname_of, hosts_file
 from .images import Image
 from .pod_status import PodFacts
 from .runtime import ContainerSpec
+from .security import identity_of, rights_of
 from .volumes import Volumes
 
 
@@ -30,7 +31,6 @@ async def make_container_spec(
     """Everything about a container. Raises CreateContainerConfigError."""
     image_env = {**image.env, "HOSTNAME": hostname_of(pod)}
     env = await make_environment(pod, container, image_env, services, configs, facts)
-    env.setdefault("HOME", "/root")
     argv = image.argv(
         [expand(word, env) for word in container.get("command") or []],
         [expand(word, env) for word in container.get("args") or []],
@@ -48,6 +48,8 @@ async def make_container_spec(
         },
         layers=image.layers,
         mounts=volumes.mounts(pod, container, env),
+        identity=identity_of(pod, container, image),
+        rights=rights_of(container),
         tty=bool(container.get("tty")),
         stdin=bool(container.get("stdin")),
     )

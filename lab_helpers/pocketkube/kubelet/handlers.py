@@ -15,9 +15,14 @@ from typing import Any, TypeVar
 
 from ..clock import Clock
 from ..objects import Obj
+from .backoff import go_duration
+from .grpc_health import HealthAnswer, check_health
 from .runtime import Process, Runtime
 
+USER_AGENT = "kube-probe/1.36"
+
 _LONGEST_OUTPUT = 10 * 1024
+_CONNECT_AGAIN_SECONDS = 0.1
 
 _T = TypeVar("_T")
 
@@ -50,7 +55,7 @@ class Target:
         elif "sleep" in handler:
             await self.clock.sleep(float(handler["sleep"].get("seconds") or 0))
         else:
-            raise HandlerFailed("gRPC probes are not part of the embedded cluster")
+            await self._grpc(handler["grpc"], timeout)
 
     async def _exec(self, argv: list[str]) -> None:
         try:
@@ -72,7 +77,7 @@ class Target:
         path = path if path.startswith("/") else f"/{path}"
         address = f"{action.get('host') or self.pod_ip}:{port}"
         headers = {header["name"]: header["value"] for header in action.get("httpHeaders") or []}
-        headers = {"Host": address, "User-Agent": "kube-probe/1.36", "Accept": "*/*", **headers, "Connection": "close"}
+        headers = {"Host": address, "User-Agent": USER_AGENT, "Accept": "*/*", **headers, "Connection": "close"}
         request = f"GET {path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items()) + "\r\n"
         what = f'Get "{scheme}://{address}{path}"'
         slow = f"{what}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
@@ -104,6 +109,41 @@ class Target:
         except ConnectionError as error:
             raise HandlerFailed(str(error)) from error
         writer.close()
+
+    async def _grpc(self, action: Obj, timeout: float) -> None:
+        address = f"{self.pod_ip}:{action['port']}"
+        within = go_duration(timeout)
+        answer = await _within(
+            self._ask_health(int(action["port"]), address, action.get("service") or ""),
+            timeout,
+            f'timeout: failed to connect service "{address}" within {within}: context deadline exceeded',
+        )
+        if answer.code == "Unimplemented":
+            raise HandlerFailed(
+                "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): "
+                f"{answer.message}"
+            )
+        if answer.code != "OK":
+            raise HandlerFailed(
+                f"error: health rpc probe failed: rpc error: code = {answer.code} desc = {answer.message}"
+            )
+        if answer.status != "SERVING":
+            raise HandlerFailed(f'service unhealthy (responded with "{answer.status}")')
+
+    async def _ask_health(self, port: int, address: str, service: str) -> HealthAnswer:
+        """Connects as gRPC does: until it succeeds, or the caller has no more time."""
+        while True:
+            try:
+                reader, writer = await self._dial(port, address)
+            except ConnectionError:
+                await self.clock.sleep(_CONNECT_AGAIN_SECONDS)
+                continue
+            try:
+                return await check_health(reader, writer, address, service, USER_AGENT)
+            except ConnectionError as error:
+                return HealthAnswer("Unavailable", f"connection error: {error}")
+            finally:
+                writer.close()
 
     async def _dial(self, port: int, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         host = address.rpartition(":")[0]

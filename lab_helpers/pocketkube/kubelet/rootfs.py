@@ -60,6 +60,9 @@ class RootPlan:
     """(folder in the root, mount options)"""
     binds: list[tuple[str, str, bool]] = field(default_factory=list)
     """(source, place in the root, read-only)"""
+    mounts: list[tuple[str, str, bool]] = field(default_factory=list)
+    """The same, for what can be written to even if the root can't."""
+    read_only: bool = False
     all_users: bool = False
     network_settings: bool = False
     """True if /proc/sys/net can be written (nodes)."""
@@ -99,6 +102,7 @@ class RootBuilder:
         files: Mapping[str, bytes] | None = None,
         layers: Sequence[Layer] = (),
         mounts: Sequence[Mount] = (),
+        read_only: bool = False,
         network_settings: bool = False,
     ) -> RootPlan:
         """Makes a new layer with these files in it. Raises OSError."""
@@ -123,9 +127,16 @@ class RootBuilder:
         for hidden in self._hidden:
             if hidden.parts[1] in self._tops and hidden.is_dir():
                 layer.bind(str(self._nothing), str(hidden), read_only=True)
+        own = len(layer.binds)
         for wanted in mounts:
             layer.bind(str(wanted.source), wanted.path, read_only=wanted.read_only)
-        return RootPlan(str(root), layer.overlays, layer.binds, self._all_users, network_settings)
+        binds, volumes = layer.binds[:own], layer.binds[own:]
+        return RootPlan(str(root), layer.overlays, binds, volumes, read_only, self._all_users, network_settings)
+
+    @property
+    def all_users(self) -> bool:
+        """True if every user id exists in the sandbox."""
+        return self._all_users
 
     def remove(self, identity: str) -> None:
         """Removes a layer; its processes have ended."""
@@ -334,6 +345,11 @@ def enter_root(plan: RootPlan) -> None:
     for target, options in plan.overlays:
         linux.mount("overlay", target, "overlay", options=options)
     for source, target, read_only in plan.binds:
+        linux.bind(source, target, read_only=read_only)
+    if plan.read_only:
+        linux.make_read_only(root)
+        linux.mount("tmpfs", f"{root}/dev/shm", "tmpfs", MountFlag.NOSUID | MountFlag.NODEV, "mode=1777")
+    for source, target, read_only in plan.mounts:
         linux.bind(source, target, read_only=read_only)
     _mount_devices(root, plan.all_users)
     _mount_proc(root, plan)

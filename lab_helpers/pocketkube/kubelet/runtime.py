@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from ..linux import CONTAINER_CAPABILITIES
+
 
 @dataclass(frozen=True)
 class SandboxSpec:
@@ -53,6 +55,30 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Identity:
+    """Whom a process runs as. Names are those of the container's own /etc/passwd and /etc/group."""
+
+    user: str = "0"
+    """A number or a name."""
+    group: str = ""
+    """A number or a name; the user's own, or 0, if empty."""
+    groups: tuple[int, ...] = ()
+    with_image_groups: bool = True
+    """True to add the groups of which /etc/group says that the user is a member."""
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What a process may do."""
+
+    capabilities: tuple[str, ...] = tuple(sorted(CONTAINER_CAPABILITIES))
+    may_gain_more: bool = True
+    """False if no program may give it more rights than it has (no_new_privs)."""
+    writable_root: bool = True
+    """False if only the volumes can be written to."""
+
+
+@dataclass(frozen=True)
 class ContainerSpec:
     """One container: its image's files and what to run.
 
@@ -71,6 +97,8 @@ class ContainerSpec:
     layers: Sequence[Layer] = ()
     """Files of an image that was added, from the machine's disk."""
     mounts: Sequence[Mount] = ()
+    identity: Identity = Identity()
+    rights: Rights = Rights()
     tty: bool = False
     stdin: bool = False
     log_path: Path | None = None

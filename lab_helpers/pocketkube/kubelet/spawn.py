@@ -16,6 +16,7 @@ import io
 import os
 import signal
 import socket
+import stat
 import struct
 import sys
 import termios
@@ -28,12 +29,14 @@ from typing import Any, NoReturn
 from .. import linux, packets
 from ..interception import filter, view
 from ..linux import Namespace
+from .identity import ResolvedIdentity, UnknownUser, resolve
 from .rootfs import RootPlan, enter_root
+from .runtime import Identity, Rights
 
 JOINED = {"net": Namespace.NET, "uts": Namespace.UTS, "ipc": Namespace.IPC, "mnt": Namespace.MOUNT}
 """Namespaces that can be joined by a descriptor of their own."""
 
-RIGHTS = {"container": linux.CONTAINER_CAPABILITIES, "node": linux.NODE_CAPABILITIES}
+NODE_RIGHTS = Rights(tuple(sorted(linux.NODE_CAPABILITIES)))
 
 _EXIT_NOT_STARTED = 128
 """As Kubernetes shows a container whose program could not be started."""
@@ -56,7 +59,10 @@ class SpawnRequest:
     """True for a process namespace of its own, of which it is the first process."""
     intercepted: bool = False
     """True for a process without namespaces, whose system calls are answered by `interception`."""
-    rights: str = "container"
+    rights: Rights = Rights()
+    identity: Identity = Identity()
+    one_user: bool = False
+    """True if only uid 0 exists here: another user is then uid 0 under another number."""
     terminal: tuple[int, int] | None = None
     """(width, height) of a new terminal, which becomes its standard streams."""
     hold: bool = False
@@ -65,8 +71,20 @@ class SpawnRequest:
     """What each descriptor is: status, stdin, stdout, stderr, container (a pidfd), or a key of JOINED."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; `SpawnRequest(**data)` reads it back."""
+        """For JSON; `read_request` reads it back."""
         return asdict(self)
+
+
+def read_request(data: dict[str, Any]) -> SpawnRequest:
+    """The inverse of `SpawnRequest.as_dict`."""
+    rights, identity = data["rights"], data["identity"]
+    return SpawnRequest(
+        **{
+            **data,
+            "rights": Rights(**{**rights, "capabilities": tuple(rights["capabilities"])}),
+            "identity": Identity(**{**identity, "groups": tuple(identity["groups"])}),
+        }
+    )
 
 
 class _CannotStart(Exception):
@@ -89,14 +107,16 @@ def become(request: SpawnRequest, descriptors: dict[str, int]) -> NoReturn:
                 os.dup2(descriptors[name], number)
         if request.intercepted:
             status = _ask_from_now_on(status)
-        else:
-            linux.keep_capabilities(RIGHTS[request.rights])
+        who = resolve(request.identity)
         _change_folder(request.working_dir, create=request.root is not None or request.intercepted)
+        if not request.intercepted:
+            _assume(who, request, descriptors)
+        request.environment.setdefault("HOME", who.home)
         if request.builtin:
             code = _call(request, status)
         else:
             _execute(request)
-    except (OSError, _CannotStart) as error:
+    except (OSError, UnknownUser, _CannotStart) as error:
         _tell(status, str(error))
     except Exception:
         _tell(status, traceback.format_exc())
@@ -132,6 +152,27 @@ def _ask_from_now_on(status: socket.socket) -> socket.socket:
     packets.send(unasked, {"intercepted": True}, [listener])
     os.close(listener)
     return unasked
+
+
+def _assume(who: ResolvedIdentity, request: SpawnRequest, descriptors: dict[str, int]) -> None:
+    """Becomes that user, with the rights that are left."""
+    linux.bound_capabilities(request.rights.capabilities)
+    if not request.one_user:
+        for number in range(3):
+            if who.user and (os.isatty(number) or stat.S_ISFIFO(os.fstat(number).st_mode)):
+                os.fchown(number, who.user, -1)  # So that /dev/stdout can be opened again.
+        os.setgroups(who.groups)
+        os.setresgid(who.group, who.group, who.group)
+        os.setresuid(who.user, who.user, who.user)
+    elif who.user or who.group:
+        if "container" in descriptors:
+            linux.setns(descriptors["container"], Namespace.USER)
+        else:
+            linux.unshare(Namespace.USER)
+            linux.map_user(who.user, 0, who.group, 0)
+    linux.keep_capabilities(() if who.user else request.rights.capabilities)
+    if not request.rights.may_gain_more:
+        linux.gain_no_privileges()
 
 
 def _open_terminal(size: tuple[int, int], status: socket.socket) -> None:

@@ -28,7 +28,7 @@ from .. import linux, packets
 from ..descendants import end_descendants
 from ..linux import Namespace
 from .runtime import ExitStatus
-from .spawn import SpawnRequest, become
+from .spawn import SpawnRequest, become, read_request
 
 
 class SpawnError(RuntimeError):
@@ -311,7 +311,7 @@ class _Server:
         return True
 
     def _spawn(self, message: packets.Message, descriptors: list[int]) -> int:
-        request = SpawnRequest(**message["spawn"])
+        request = read_request(message["spawn"])
         named = dict(zip(request.descriptors, descriptors, strict=True))
         elsewhere = request.new_processes or "container" in named
         if request.new_processes:

@@ -33,7 +33,7 @@ from .spdy import (
 )
 
 V4, V5 = "v4.channel.k8s.io", "v5.channel.k8s.io"
-PROTOCOLS = (V5, V4)
+PROTOCOLS = (V5, V4, "channel.k8s.io")
 SPDY_PROTOCOLS = (V5, V4, "v3.channel.k8s.io", "v2.channel.k8s.io", "channel.k8s.io")
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
@@ -112,8 +112,10 @@ class WebSocketChannels:
             await self._socket.send_bytes(bytes([channel]) + data)
 
     async def finish(self, status: Obj) -> None:
-        """Sends the status, and closes the WebSocket."""
-        await self.send(ERROR, json.dumps(status).encode())
+        """Sends the status, and closes the WebSocket. The protocol without a version says nothing of success."""
+        ending = _ending(self._socket.ws_protocol or "", status)
+        if ending:
+            await self.send(ERROR, ending)
         await self._socket.close()
 
 
@@ -168,7 +170,7 @@ class SpdyChannels:
 
     async def finish(self, status: Obj) -> None:
         """Ends all streams, then waits a moment for the client to leave, so that it can read them to their ends."""
-        await self.send(ERROR, self._ending(status))
+        await self.send(ERROR, _ending(self._protocol, status))
         for channel in (STDOUT, STDERR, ERROR):
             if channel in self._streams and not self._left:
                 await self._link.send(data_frame(self._streams[channel], b"", last=True))
@@ -177,12 +179,6 @@ class SpdyChannels:
                 while not self._left:
                     await self._receive()
         await self._link.close()
-
-    def _ending(self, status: Obj) -> bytes:
-        """The protocols before v4 know a sentence, and nothing for success."""
-        if self._protocol in (V5, V4):
-            return json.dumps(status).encode()
-        return str(status.get("message", "")).encode()
 
     async def _receive(self) -> list[tuple[int, bytes]]:
         data = await self._link.receive()
@@ -222,3 +218,10 @@ class SpdyChannels:
             yield STDIN, frame.data
         if channel == STDIN and frame.last:
             yield CLOSE, bytes([STDIN])
+
+
+def _ending(protocol: str, status: Obj) -> bytes:
+    """How it ended; the protocols before v4 know a sentence, and nothing for success."""
+    if protocol in (V5, V4):
+        return json.dumps(status).encode()
+    return str(status.get("message", "")).encode()
