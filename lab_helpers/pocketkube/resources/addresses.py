@@ -1,4 +1,7 @@
-"""Addresses that can't be an endpoint of anything. Models core/validation ValidateEndpointIP (v1.36)."""
+"""Addresses that can't be an endpoint of anything, and addresses in an unusual form.
+
+Models core/validation ValidateEndpointIP and apimachinery pkg/util/validation/ip.go (v1.36).
+"""
 
 from __future__ import annotations
 
@@ -20,3 +23,25 @@ def special_address_problem(text: str) -> str:
 
 
 _LINK_LOCAL_MULTICAST = {4: ipaddress.ip_network("224.0.0.0/24"), 6: ipaddress.ip_network("ff02::/16")}
+
+
+def address_warnings(text: str, path: str) -> list[str]:
+    """That an IPv6 address has a shorter or plainer form."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return []
+    if address.version == 4 or str(address) == text:
+        return []
+    return [f'{path}: IPv6 address "{text}" should be in RFC 5952 canonical format ("{address}")']
+
+
+def range_warnings(text: str, path: str) -> list[str]:
+    """As `address_warnings`, for a range."""
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        return []
+    if network.version == 4 or str(network) == text:
+        return []
+    return [f'{path}: IPv6 CIDR value "{text}" should be in RFC 5952 canonical format ("{network}")']

@@ -71,6 +71,11 @@ def max_length_problem(length: int) -> str:
     return f"must be no more than {length} characters"
 
 
+def max_bytes_problem(length: int) -> str:
+    """The text for a label that is too long: it counts bytes, and says so."""
+    return f"must be no more than {length} bytes"
+
+
 def label_problems(text: str) -> list[str]:
     """Problems of an RFC 1123 label: the name of a container, namespace, ..."""
     dotted = re.fullmatch(_SUBDOMAIN, text) is not None
@@ -105,7 +110,7 @@ def label_key_problems(text: str) -> list[str]:
     """Problems of a label's or annotation's key: `name` or `prefix/name`."""
     prefix, slash, name = text.rpartition("/")
     if text.count("/") > 1:
-        problem = _regex_problem(f"a qualified name {_QUALIFIED_START}", _QUALIFIED, *_QUALIFIED_EXAMPLES)
+        problem = _regex_problem(f"a valid label key {_QUALIFIED_START}", _QUALIFIED, *_QUALIFIED_EXAMPLES)
         return [f"{problem} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
     problems: list[str] = []
     if slash and not prefix:
@@ -115,7 +120,7 @@ def label_key_problems(text: str) -> list[str]:
     if not name:
         problems.append("name part must be non-empty")
     elif len(name) > 63:
-        problems.append(f"name part {max_length_problem(63)}")
+        problems.append(f"name part {max_bytes_problem(63)}")
     if not re.fullmatch(_QUALIFIED, name):
         problems.append("name part " + _regex_problem(_QUALIFIED_START, _QUALIFIED, *_QUALIFIED_EXAMPLES))
     return problems
@@ -123,7 +128,7 @@ def label_key_problems(text: str) -> list[str]:
 
 def label_value_problems(text: str) -> list[str]:
     """Problems of a label's value."""
-    problems = [max_length_problem(63)] if len(text) > 63 else []
+    problems = [max_bytes_problem(63)] if len(text.encode()) > 63 else []
     if not re.fullmatch(_LABEL_VALUE, text):
         rest = _QUALIFIED_START.removeprefix("must consist of ")
         start = f"a valid label must be an empty string or consist of {rest}"

@@ -15,14 +15,16 @@ from ..objects import Obj
 from ..store import Store
 from .limit_ranger import check_limit_ranges, set_default_amounts
 from .metadata import validate_annotations
-from .naming import SAFE_ALPHABET
+from .naming import SAFE_ALPHABET, path_segment_problems
 from .pod_defaults import default_pod, default_pod_spec
 from .pod_quality import qos_class
+from .pod_scheduling import merge_label_keys
 from .pod_update import validate_pod_update
 from .pod_validation import validate_new_pod, validate_pod
-from .pod_warnings import host_name_warnings, pod_warnings
+from .pod_warnings import OLD_APPARMOR, host_name_warnings, pod_warnings
 from .priority_class import SYSTEM_CLASSES
 from .scheduling_gates import gated_condition
+from .security_validation import APPARMOR_CONTAINER, apparmor_profile, visit_containers
 from .strategy import Strategy
 from .taints import NOT_READY, UNREACHABLE
 
@@ -58,6 +60,8 @@ class PodStrategy(Strategy):
         self._admit_priority(obj)
         self._admit_service_account(obj)
         _admit_tolerations(obj["spec"])
+        _admit_profiles(ctx, obj)
+        merge_label_keys(obj["spec"], obj["metadata"].get("labels") or {})
 
     def check_new(self, obj: Obj) -> None:
         """LimitRanges."""
@@ -68,6 +72,11 @@ class PodStrategy(Strategy):
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
         if obj["spec"].get("schedulingGates"):
             obj["status"]["conditions"] = [gated_condition(obj)]
+
+    def prepare_for_update(self, new: Obj, old: Obj) -> None:
+        """Keeps the status, and the tolerations that every Pod has."""
+        super().prepare_for_update(new, old)
+        _admit_tolerations(new["spec"])
 
     def prepare_for_status_update(self, new: Obj, old: Obj) -> None:
         """The kubelet writes the status, but not the class that follows from the spec."""
@@ -135,14 +144,18 @@ class PodStrategy(Strategy):
             raise StatusError.forbidden("pods", obj["metadata"].get("name") or "", why)
         if found is not None:
             spec["priorityClassName"] = found["metadata"]["name"]
-            spec.setdefault("preemptionPolicy", found.get("preemptionPolicy"))
         # The system's own classes count before the bootstrap has written them down.
         priority = found["value"] if found is not None else SYSTEM_CLASSES.get(name or "", 0)
         if spec.setdefault("priority", priority) != priority:
             why = f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; "
             why += f"priority admission controller computed {priority} from the given PriorityClass name"
             raise StatusError.forbidden("pods", obj["metadata"].get("name") or "", why)
-        spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+        policy = (found or {}).get("preemptionPolicy") or "PreemptLowerPriority"
+        given = spec.setdefault("preemptionPolicy", policy)
+        if given != policy:
+            why = f"the string value of PreemptionPolicy ({given}) must not be provided in pod spec; "
+            why += f"priority admission controller computed {policy} from the given PriorityClass name"
+            raise StatusError.forbidden("pods", obj["metadata"].get("name") or "", why)
 
     def _priority_class(self, name: str | None) -> Obj | None:
         """The class of that name, or for none that is named the one that is everybody's."""
@@ -159,7 +172,11 @@ class PodStrategy(Strategy):
         if account is None and name != "default":
             # The account `default` comes with the namespace: its controller may still be on its way.
             subject = f"service account {namespace}/{name}"
-            why = f'error looking up {subject}: serviceaccount "{name}" not found'
+            missing = f'serviceaccount "{name}" not found'
+            problems = path_segment_problems(name)
+            if problems:
+                missing = f'invalid resource name "{name}": [{" ".join(problems)}]'
+            why = f"error looking up {subject}: {missing}"
             raise StatusError.forbidden("pods", obj["metadata"].get("name") or "", why)
         account = account or {}
         if account.get("imagePullSecrets") and not spec.get("imagePullSecrets"):
@@ -171,7 +188,7 @@ class PodStrategy(Strategy):
     def _mount_token(self, spec: Obj) -> None:
         volumes = spec.setdefault("volumes", [])
         # A copy of a Pod, as `kubectl debug --copy-to` makes one, brings the volume of the first along.
-        given = next((volume["name"] for volume in volumes if volume["name"].startswith(_TOKEN_VOLUME)), "")
+        given = next((name for volume in volumes if (name := volume.get("name") or "").startswith(_TOKEN_VOLUME)), "")
         name = given or _TOKEN_VOLUME + "".join(self._random.choices(SAFE_ALPHABET, k=5))
         mounted = False
         for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
@@ -205,6 +222,24 @@ def _admit_tolerations(spec: Obj) -> None:
             tolerations.append(
                 {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": _TOLERATED_SECONDS}
             )
+
+
+def _admit_profiles(ctx: RequestContext, obj: Obj) -> None:
+    """What an old annotation says about AppArmor becomes a field. Models applyAppArmorVersionSkew."""
+    spec, annotations = obj["spec"], obj["metadata"].get("annotations") or {}
+    if (spec.get("os") or {}).get("name") == "windows":
+        return
+    for container, _ in visit_containers(spec, "spec"):
+        key = f"{APPARMOR_CONTAINER}{container.get('name')}"
+        context = container.get("securityContext") or {}
+        if key not in annotations or context.get("appArmorProfile") is not None:
+            continue
+        profile = apparmor_profile(annotations[key])
+        if profile is not None and profile == (spec.get("securityContext") or {}).get("appArmorProfile"):
+            continue
+        if profile is not None:
+            container["securityContext"] = {**context, "appArmorProfile": profile}
+        ctx.warn(f"metadata.annotations[{key}]: {OLD_APPARMOR}")
 
 
 def _tolerates_eviction(toleration: Obj, key: str) -> bool:

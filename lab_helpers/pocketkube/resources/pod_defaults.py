@@ -5,12 +5,16 @@ Models pkg/apis/core/v1/defaults.go (v1.36).
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from ..objects import Obj
 
 _FILE_MODE = 0o644
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_PART = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*(?::[0-9]+)?)"
+_IMAGE = re.compile(rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?", re.ASCII)
 _PROBE_DEFAULTS = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
 
 
@@ -19,7 +23,8 @@ def default_pod_spec(spec: Obj) -> None:
     spec.setdefault("dnsPolicy", "ClusterFirst")
     spec.setdefault("restartPolicy", "Always")
     spec.setdefault("securityContext", {})
-    spec.setdefault("terminationGracePeriodSeconds", 30)
+    if spec.setdefault("terminationGracePeriodSeconds", 30) < 0:
+        spec["terminationGracePeriodSeconds"] = 1
     spec.setdefault("schedulerName", "default-scheduler")
     # `serviceAccount` is the old name of the same field.
     account = spec.get("serviceAccountName") or spec.get("serviceAccount")
@@ -44,8 +49,8 @@ def default_pod(spec: Obj) -> None:
 
 
 def default_image_pull_policy(image: str) -> str:
-    """Always for `latest`, named or implied."""
-    if "@" in image:
+    """Always for `latest`, named or implied. What is no name of an image has no tag either."""
+    if "@" in image or not _IMAGE.fullmatch(image):
         return "IfNotPresent"
     tag = image.rpartition("/")[2].partition(":")[2]
     return "Always" if tag in ("", "latest") else "IfNotPresent"
@@ -62,7 +67,7 @@ def _default_container(container: Obj, host_network: bool) -> None:
             port.setdefault("hostPort", port["containerPort"])
     for variable in container.get("env") or []:
         reference = (variable.get("valueFrom") or {}).get("fieldRef")
-        if reference:
+        if reference is not None:
             reference.setdefault("apiVersion", "v1")
     for name in _PROBES:
         if container.get(name) is not None:
@@ -104,5 +109,5 @@ def _default_volume(volume: Obj) -> None:
 
 def _default_downward(items: Any) -> None:
     for item in items or []:
-        if item.get("fieldRef"):
+        if item.get("fieldRef") is not None:
             item["fieldRef"].setdefault("apiVersion", "v1")

@@ -41,6 +41,25 @@ def validate_affinity(affinity: Obj, path: str) -> list[Cause]:
     return causes
 
 
+def merge_label_keys(spec: Obj, labels: dict[str, str]) -> None:
+    """The keys of labels whose values a Pod shares with, or has unlike, the Pods it means.
+
+    Models mutatePodAffinity and mutateTopologySpreadConstraints.
+    """
+    terms: list[Obj] = [*(spec.get("topologySpreadConstraints") or [])]
+    for kind in ("podAffinity", "podAntiAffinity"):
+        pods = (spec.get("affinity") or {}).get(kind) or {}
+        terms += pods.get(REQUIRED) or []
+        terms += [weighted.get("podAffinityTerm") or {} for weighted in pods.get(PREFERRED) or []]
+    for term in terms:
+        selector = term.get("labelSelector")
+        for field, operator in (("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn")):
+            for key in term.get(field) or []:
+                if selector is not None and key in labels:
+                    expression = {"key": key, "operator": operator, "values": [labels[key]]}
+                    selector.setdefault("matchExpressions", []).append(expression)
+
+
 def _validate_weight(term: Obj, path: str) -> list[Cause]:
     weight = term.get("weight") or 0
     return [] if 0 < weight <= 100 else [invalid_value(f"{path}.weight", weight, "must be in the range 1-100")]

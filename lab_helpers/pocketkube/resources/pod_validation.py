@@ -170,15 +170,24 @@ def _validate_host_name(spec: Obj, path: str) -> list[Cause]:
     return causes + invalid_each(where, name, subdomain_problems(name))
 
 
-def validate_template(template: Obj, path: str, owner: str) -> list[Cause]:
-    """The template of a controller that keeps its Pods running."""
+def validate_template_spec(template: Obj, path: str) -> list[Cause]:
+    """The Pods to come of anything. Models ValidatePodTemplateSpec."""
     meta, spec = template.get("metadata") or {}, template["spec"]
+    annotations = meta.get("annotations") or {}
     causes = validate_labels(meta.get("labels") or {}, f"{path}.labels")
-    causes += validate_annotations(meta.get("annotations") or {}, f"{path}.annotations")
+    causes += validate_annotations(annotations, f"{path}.annotations")
+    causes += validate_pod_annotations(annotations, spec, f"{path}.annotations")
     causes += validate_pod_spec(spec, f"{path}.spec")
+    causes += validate_profile_agreement(annotations, spec, f"{path}.spec", of_seccomp_only=True)
     if spec.get("ephemeralContainers"):
         why = "ephemeral containers not allowed in pod template"
         causes.append(forbidden_field(f"{path}.spec.ephemeralContainers", why))
+    return causes
+
+
+def validate_template(template: Obj, path: str, owner: str) -> list[Cause]:
+    """The template of a controller that keeps its Pods running."""
+    spec, causes = template["spec"], validate_template_spec(template, path)
     if spec.get("restartPolicy") != "Always":
         causes.append(not_supported(f"{path}.spec.restartPolicy", spec.get("restartPolicy"), ["Always"]))
     if spec.get("activeDeadlineSeconds") is not None:

@@ -10,8 +10,16 @@ from collections.abc import Iterator
 from .. import quantity
 from ..api.status import go_quote
 from ..objects import Obj
+from .addresses import address_warnings
 from .naming import label_problems
 from .pod_scheduling import PREFERRED, REQUIRED
+from .security_validation import (
+    APPARMOR_CONTAINER,
+    SECCOMP_CONTAINER,
+    SECCOMP_POD,
+    apparmor_profile,
+    visit_containers,
+)
 
 _NODE_LABELS = {
     "beta.kubernetes.io/arch": 'deprecated since v1.14; use "kubernetes.io/arch" instead',
@@ -28,6 +36,20 @@ _ANNOTATIONS = {
     "security.alpha.kubernetes.io/sysctls": 'non-functional in v1.11+; use the "sysctls" field instead',
     "security.alpha.kubernetes.io/unsafe-sysctls": 'non-functional in v1.11+; use the "sysctls" field instead',
 }
+_VOLUMES = {
+    "photonPersistentDisk": ("photonPersistentDisk", "deprecated in v1.11, non-functional in v1.16+"),
+    "gitRepo": ("gitRepo", "deprecated in v1.11, and disabled by default in v1.33+"),
+    "scaleIO": ("scaleIO", "deprecated in v1.16, non-functional in v1.22+"),
+    "flocker": ("flocker", "deprecated in v1.22, non-functional in v1.25+"),
+    "storageos": ("storageOS", "deprecated in v1.22, non-functional in v1.25+"),
+    "quobyte": ("quobyte", "deprecated in v1.22, non-functional in v1.25+"),
+    "glusterfs": ("glusterfs", "deprecated in v1.25, non-functional in v1.26+"),
+    "cephfs": ("cephfs", "deprecated in v1.28, non-functional in v1.31+"),
+    "rbd": ("rbd", "deprecated in v1.28, non-functional in v1.31+"),
+}
+_FILES = (("configMap", "name", "ConfigMap"), ("secret", "secretName", "Secret"), ("downwardAPI", "", "DownwardAPI"))
+_NO_SECCOMP = 'non-functional in v1.27+; use the "seccompProfile" field instead'
+OLD_APPARMOR = 'deprecated since v1.30; use the "appArmorProfile" field instead'
 _NO_MATCH = "a null labelSelector results in matching no pod"
 _BYTES = ("memory", "ephemeral-storage")
 
@@ -38,13 +60,15 @@ def host_name_warnings(meta: Obj, why: str) -> list[str]:
     return [f"metadata.name: {why}; a DNS label is recommended: [{' '.join(problems)}]"] if problems else []
 
 
-def template_warnings(new: Obj, old: Obj | None) -> list[str]:
+def template_warnings(new: Obj, old: Obj | None, *, path: str = "spec.template", names_pods: bool = True) -> list[str]:
     """The warnings for a controller of Pods; an update that leaves the desired state alone gets none."""
-    if old is not None and new.get("spec") == old.get("spec"):
+    if old is not None and new.get("spec") == old.get("spec") and new.get("template") == old.get("template"):
         return []
-    template = new["spec"].get("template") or {}
-    found = pod_warnings(template.get("metadata") or {}, template.get("spec") or {}, "spec.template")
-    if old is not None:
+    template: Obj = new
+    for step in path.split("."):
+        template = template.get(step) or {}
+    found = pod_warnings(template.get("metadata") or {}, template.get("spec") or {}, path)
+    if old is not None or not names_pods:
         return found
     why = "this is used in Pod names and hostnames, which can result in surprising behavior"
     return [*host_name_warnings(new["metadata"], why), *found]
@@ -58,11 +82,12 @@ def pod_warnings(meta: Obj, spec: Obj, path: str = "") -> list[str]:
     for key, message in _ANNOTATIONS.items():
         if key in (meta.get("annotations") or {}):
             found.append(f"{root}metadata.annotations[{key}]: {message}")
-    found += [*_duplicates(spec, where), *_containers(spec, where), *_ports(spec, where)]
+    found += [*_volumes(spec, where), *_overlaps(spec), *_duplicates(spec, where), *_overhead(spec, where)]
+    found += [*_profiles(meta, spec, root), *_containers(meta, spec, root), *_ports(spec, where)]
     if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
         why = "must be >= 0; negative values are invalid and will be treated as 1"
         found.append(f"{where}.terminationGracePeriodSeconds: {why}")
-    return [*found, *_affinity_selectors(spec, where)]
+    return [*found, *_affinity_selectors(spec, where), *_addresses(spec, where)]
 
 
 def _labels(spec: Obj, path: str) -> Iterator[str]:
@@ -106,21 +131,100 @@ def _duplicates(spec: Obj, path: str) -> Iterator[str]:
             yield f'{path}.imagePullSecrets[{index}].name: invalid empty name ""'
 
 
-def _all_containers(spec: Obj, path: str) -> Iterator[tuple[Obj, str]]:
-    for kind in ("initContainers", "containers", "ephemeralContainers"):
-        for index, container in enumerate(spec.get(kind) or []):
-            yield container, f"{path}.{kind}[{index}]"
+def _volumes(spec: Obj, path: str) -> Iterator[str]:
+    for index, volume in enumerate(spec.get("volumes") or []):
+        for source, (shown, why) in _VOLUMES.items():
+            if volume.get(source) is not None:
+                yield f"{path}.volumes[{index}].{shown}: {why}"
 
 
-def _containers(spec: Obj, path: str) -> Iterator[str]:
-    for container, where in _all_containers(spec, path):
+def _overhead(spec: Obj, path: str) -> Iterator[str]:
+    for name in _BYTES:
+        yield from _fractional((spec.get("overhead") or {}).get(name), f"{path}.overhead[{name}]")
+
+
+def _fractional(amount: str | None, path: str) -> Iterator[str]:
+    if amount is not None and quantity.value(amount) % 1:
+        yield f"{path}: fractional byte value {go_quote(amount)} is invalid, must be an integer"
+
+
+def _profiles(meta: Obj, spec: Obj, root: str) -> Iterator[str]:
+    if SECCOMP_POD in (meta.get("annotations") or {}) and not _has(spec, "seccompProfile"):
+        yield f"{root}metadata.annotations[{SECCOMP_POD}]: {_NO_SECCOMP}"
+
+
+def _has(holder: Obj, profile: str) -> bool:
+    return (holder.get("securityContext") or {}).get(profile) is not None
+
+
+def _container_profiles(meta: Obj, spec: Obj, container: Obj, root: str) -> Iterator[str]:
+    annotations, name = meta.get("annotations") or {}, container.get("name") or ""
+    key = f"{SECCOMP_CONTAINER}{name}"
+    if key in annotations and not _has(container, "seccompProfile"):
+        yield f"{root}metadata.annotations[{key}]: {_NO_SECCOMP}"
+    key = f"{APPARMOR_CONTAINER}{name}"
+    if not root or key not in annotations or _has(container, "appArmorProfile"):
+        return
+    of_pod = (spec.get("securityContext") or {}).get("appArmorProfile")
+    if of_pod is None or of_pod != apparmor_profile(annotations[key]):
+        yield f"{root}metadata.annotations[{key}]: {OLD_APPARMOR}"
+
+
+def _addresses(spec: Obj, path: str) -> Iterator[str]:
+    for index, server in enumerate((spec.get("dnsConfig") or {}).get("nameservers") or []):
+        yield from address_warnings(server, f"{path}.dnsConfig.nameservers[{index}]")
+    for index, alias in enumerate(spec.get("hostAliases") or []):
+        yield from address_warnings(alias.get("ip") or "", f"{path}.hostAliases[{index}].ip")
+
+
+def _overlaps(spec: Obj) -> Iterator[str]:
+    """Files of one volume that get into each other's way. Models warningsForOverlappingVirtualPaths."""
+    for volume in spec.get("volumes") or []:
+        for source, field, shown in _FILES:
+            files = volume.get(source)
+            if files is None:
+                continue
+            what = f"{shown} {go_quote(files.get(field) or '')}" if field else shown
+            yield from _clashes(volume, what, [(item.get("path") or "", "") for item in files.get("items") or []])
+        if volume.get("projected") is not None:
+            sources = volume["projected"].get("sources") or []
+            if any(not source for source in sources):
+                yield f"volume {go_quote(volume.get('name') or '')} (Projected) has no sources provided"
+            yield from _clashes(volume, "Projected", [file for source in sources for file in _projected(source)])
+
+
+def _projected(source: Obj) -> Iterator[tuple[str, str]]:
+    for kind, shown in (("configMap", "ConfigMap"), ("secret", "Secret"), ("downwardAPI", "DownwardAPI")):
+        if (source.get(kind) or {}).get("items"):
+            name = f" {go_quote(source[kind].get('name') or '')}" if kind != "downwardAPI" else ""
+            for item in source[kind]["items"]:
+                yield item.get("path") or "", f"{shown}{name}"
+            return
+    if source.get("serviceAccountToken") is not None:
+        yield source["serviceAccountToken"].get("path") or "", "ServiceAccountToken"
+
+
+def _clashes(volume: Obj, what: str, files: list[tuple[str, str]]) -> Iterator[str]:
+    trimmed = [(target.rstrip("/"), source) for target, source in files]
+    for index, (target, source) in enumerate(trimmed):
+        for other, other_source in trimmed[:index]:
+            below = f"{other}/".startswith(f"{target}/") or f"{target}/".startswith(f"{other}/")
+            if target and other and below:
+                pair = f"{_file(target, source)} with {_file(other, other_source)}"
+                yield f"volume {go_quote(volume.get('name') or '')} ({what}): overlapping paths: {pair}"
+
+
+def _file(target: str, source: str) -> str:
+    return f"{go_quote(target)} ({source})" if source else go_quote(target)
+
+
+def _containers(meta: Obj, spec: Obj, root: str) -> Iterator[str]:
+    for container, where in visit_containers(spec, f"{root}spec"):
+        yield from _container_profiles(meta, spec, container, root)
         resources = container.get("resources") or {}
         for name in _BYTES:
             for kind in ("limits", "requests"):
-                amount = (resources.get(kind) or {}).get(name)
-                if amount is not None and quantity.value(amount) % 1:
-                    why = f"fractional byte value {go_quote(amount)} is invalid, must be an integer"
-                    yield f"{where}.resources.{kind}[{name}]: {why}"
+                yield from _fractional((resources.get(kind) or {}).get(name), f"{where}.resources.{kind}[{name}]")
         yield from _hidden_variables(container.get("env") or [], f"{where}.env")
 
 
@@ -138,14 +242,33 @@ def _hidden_variables(variables: list[Obj], path: str) -> Iterator[str]:
 
 def _ports(spec: Obj, path: str) -> Iterator[str]:
     seen: dict[tuple[int, str], list[tuple[str, Obj]]] = {}
-    for container, where in _all_containers(spec, path):
+    for container, where in visit_containers(spec, path):
         for index, port in enumerate(container.get("ports") or []):
             here = f"{where}.ports[{index}]"
+            if port.get("hostIP") and not port.get("hostPort"):
+                yield f"{here}: hostIP set without hostPort: {_go_port(port)}"
             others = seen.setdefault((port.get("containerPort") or 0, port.get("protocol") or ""), [])
             for place, other in others:
                 if clash := _clash(port, other):
                     yield f"{here}: {clash} port definition with {place}"
             others.append((here, port))
+    names: dict[str, str] = {}
+    for container, where in visit_containers(spec, path):
+        for index, port in enumerate(container.get("ports") or []):
+            here, name = f"{where}.ports[{index}]", port.get("name") or ""
+            if name in names:
+                why = f"services and probes that select ports by name will use {names[name]}"
+                yield f"{here}: duplicate port name {go_quote(name)} with {names[name]}, {why}"
+            elif name:
+                names[name] = here
+
+
+def _go_port(port: Obj) -> str:
+    """A port as Go's %+v shows it."""
+    fields = ("name", "hostPort", "containerPort", "protocol", "hostIP")
+    values = (port.get(field) or (0 if field.endswith("Port") else "") for field in fields)
+    shown = (f"{field[0].upper()}{field[1:]}:{value}" for field, value in zip(fields, values, strict=True))
+    return "{" + " ".join(shown) + "}"
 
 
 def _clash(port: Obj, other: Obj) -> str:

@@ -20,6 +20,7 @@ from .namespace import NamespaceStrategy
 from .node import LeaseStrategy, NodeStrategy
 from .plain import AnsweringStrategy
 from .pod import PodStrategy
+from .pod_template import PodTemplateStrategy
 from .priority_class import PriorityClassStrategy
 from .resource_quota import ResourceQuotaStrategy
 from .role import RoleBindingStrategy, RoleStrategy
@@ -61,6 +62,7 @@ def build_strategies(store: Store, random: Random, book: AddressBook) -> dict[st
         "networkpolicies.networking.k8s.io": NetworkPolicyStrategy(),
         "nodes": NodeStrategy(),
         "poddisruptionbudgets.policy": PodDisruptionBudgetStrategy(),
+        "podtemplates": PodTemplateStrategy(),
         "pods": PodStrategy(store, random),
         "priorityclasses.scheduling.k8s.io": PriorityClassStrategy(store),
         "replicasets.apps": ReplicaSetStrategy(),

@@ -89,7 +89,7 @@ def validate_pod_security(context: Obj, spec: Obj, path: str) -> list[Cause]:
     causes += validate_windows_options(context.get("windowsOptions"), f"{path}.windowsOptions")
     causes += _validate_apparmor(context.get("appArmorProfile"), f"{path}.appArmorProfile")
     causes += _validate_choice(context, "supplementalGroupsPolicy", ("Merge", "Strict"), path)
-    return causes + _validate_choice(context, "seLinuxChangePolicy", ("MountOption", "Recursive"), path)
+    return causes + _validate_choice(context, "seLinuxChangePolicy", ("Recursive",), path)
 
 
 def _validate_ids(context: Obj, fields: tuple[str, ...], path: str) -> list[Cause]:
@@ -190,7 +190,17 @@ def _validate_seccomp_text(profile: str, path: str) -> list[Cause]:
     return [invalid_value(path, profile, "must be a valid seccomp profile")]
 
 
-def validate_profile_agreement(annotations: Obj, spec: Obj, path: str) -> list[Cause]:
+def apparmor_profile(text: str) -> Obj | None:
+    """What an annotation says, as the field that came after it. Models ApparmorFieldForAnnotation."""
+    if text == "unconfined":
+        return {"type": "Unconfined"}
+    if text == "runtime/default":
+        return {"type": "RuntimeDefault"}
+    name = text.removeprefix("localhost/")
+    return {"type": "Localhost", "localhostProfile": name} if name and name != text else None
+
+
+def validate_profile_agreement(annotations: Obj, spec: Obj, path: str, *, of_seccomp_only: bool = False) -> list[Cause]:
     """What a new Pod says twice, by annotation and by field, it says the same."""
     causes: list[Cause] = []
     context = spec.get("securityContext") or {}
@@ -198,7 +208,7 @@ def validate_profile_agreement(annotations: Obj, spec: Obj, path: str) -> list[C
     for container, where in visit_containers(spec, path):
         said = annotations.get(f"{SECCOMP_CONTAINER}{container.get('name')}")
         causes += _disagreement("seccomp", said, container.get("securityContext") or {}, f"{where}.securityContext")
-    if (spec.get("os") or {}).get("name") == "windows":
+    if of_seccomp_only or (spec.get("os") or {}).get("name") == "windows":
         return causes
     for container, where in visit_containers(spec, path):
         said = annotations.get(f"{APPARMOR_CONTAINER}{container.get('name')}")

@@ -10,7 +10,7 @@ from ..api.status import Cause, forbidden_field, invalid_value
 from ..objects import Obj
 from .naming import label_problems
 from .strategy import Strategy
-from .workload import default_template, validate_not_negative, validate_selected, validate_share
+from .workload import default_template, validate_not_negative, validate_selected
 
 _CHANGEABLE = (
     "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
@@ -38,17 +38,19 @@ class StatefulSetStrategy(Strategy):
         if strategy["type"] == "RollingUpdate":
             rolling = strategy.setdefault("rollingUpdate", {})
             rolling.setdefault("partition", 0)
-            rolling.setdefault("maxUnavailable", 1)
+            rolling.pop("maxUnavailable", None)  # upstream has it behind a feature gate that is off
         retention = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
         retention.setdefault("whenDeleted", "Retain")
         retention.setdefault("whenScaled", "Retain")
         spec.setdefault("replicas", 1)
         spec.setdefault("revisionHistoryLimit", 10)
-        obj.setdefault("status", {}).setdefault("replicas", 0)
+        status = obj.setdefault("status", {})
+        status.setdefault("replicas", 0)
+        status.setdefault("availableReplicas", 0)
 
     def prepare_for_create(self, obj: Obj) -> None:
         """Without Pods yet."""
-        obj["status"] = {"replicas": 0}
+        obj["status"] = {"replicas": 0, "availableReplicas": 0}
 
     def validate(self, obj: Obj) -> list[Cause]:
         """Models ValidateStatefulSetSpec."""
@@ -104,8 +106,4 @@ def _validate_strategy(strategy: Obj) -> list[Cause]:
     if (rolling.get("partition") or 0) < 0:
         why = "must be greater than or equal to 0"
         causes.append(invalid_value(f"{path}.partition", rolling["partition"], why))
-    unavailable = rolling.get("maxUnavailable", 1)
-    causes += validate_share(unavailable, f"{path}.maxUnavailable")
-    if unavailable in (0, "0%"):
-        causes.append(invalid_value(f"{path}.maxUnavailable", unavailable, "cannot be 0"))
     return causes

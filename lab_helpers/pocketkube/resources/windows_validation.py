@@ -100,7 +100,7 @@ def _windows(spec: Obj, containers: list[tuple[Obj, str]], path: str) -> Iterato
     context = spec.get("securityContext") or {}
     for field in _POD_FIELDS:
         holder, where = (context, f"{path}.securityContext") if field in _POD_CONTEXT else (spec, path)
-        unset = (None, False, []) if field in ("hostPID", "hostIPC") else (None, [])
+        unset: tuple[object, ...] = (None, False, []) if field in ("hostPID", "hostIPC") else (None, [])
         if holder.get(field) not in unset:
             yield forbidden_field(f"{where}.{field}", why)
     for container, where in containers:

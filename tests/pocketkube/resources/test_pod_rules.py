@@ -72,6 +72,14 @@ def test_a_pod_gets_a_token_of_its_account_where_it_has_none(api: Api) -> None:
     assert "volumes" not in without
 
 
+def test_a_copy_of_a_pod_uses_the_token_volume_that_it_brings(api: Api) -> None:
+    spec = copy(api.create("pods", pod("p"))["spec"])
+    spec["containers"].append({"name": "debugger", "image": "busybox"})
+    copied = api.create("pods", pod("copy", **spec))["spec"]
+    (volume,) = copied["volumes"]
+    assert [container["volumeMounts"][0]["name"] for container in copied["containers"]] == [volume["name"]] * 2
+
+
 def test_an_unknown_account_is_refused(api: Api) -> None:
     with pytest.raises(StatusError) as caught:
         api.create("pods", pod("p", serviceAccountName="nobody"))
@@ -93,9 +101,12 @@ def test_image_and_labels_may_change_and_little_else(api: Api) -> None:
     more = {"spec": {"containers": [{"name": "d", "image": "x"}]}}
     with pytest.raises(StatusError, match="pod updates may not add or remove containers"):
         api.patch("pods", "p", more, STRATEGIC_MERGE_PATCH)
-    fewer = {"spec": {"tolerations": []}}
+    other = copy(created["spec"]["tolerations"])
+    other[0]["effect"] = "NoSchedule"
+    del other[0]["tolerationSeconds"]
+    api.create("pods", pod("q", tolerations=[{"key": "k", "operator": "Exists"}]))
     with pytest.raises(StatusError, match="existing toleration can not be modified except its tolerationSeconds"):
-        api.patch("pods", "p", fewer)
+        api.patch("pods", "q", {"spec": {"tolerations": other}})
     longer = copy(created["spec"]["tolerations"])
     longer[0]["tolerationSeconds"] = 600
     assert api.patch("pods", "p", {"spec": {"tolerations": longer}})["spec"]["tolerations"] == longer

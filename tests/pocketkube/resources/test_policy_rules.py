@@ -37,8 +37,7 @@ def workload(**spec: Any) -> Obj:
 def test_the_defaults_of_a_stateful_set(api: Api) -> None:
     spec = api.create("statefulsets.apps", workload())["spec"]
     assert (spec["replicas"], spec["revisionHistoryLimit"], spec["podManagementPolicy"]) == (1, 10, "OrderedReady")
-    rolling = {"partition": 0, "maxUnavailable": 1}
-    assert spec["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": rolling}
+    assert spec["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}
     assert spec["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
 
 
