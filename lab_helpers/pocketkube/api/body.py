@@ -41,7 +41,14 @@ def parse_json(body: bytes) -> tuple[Any, list[str]]:
     def pairs_hook(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         nonlocal has_duplicates
         obj = dict(pairs)
-        has_duplicates |= len(obj) != len(pairs)
+        if len(obj) == len(pairs):
+            return obj
+        has_duplicates = True
+        # Each key where it was last: that is where a strict decoder complains of it.
+        obj.clear()
+        for key, value in pairs:
+            obj.pop(key, None)
+            obj[key] = value
         return obj
 
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .. import schema
@@ -66,7 +66,7 @@ def decode_body(
     decoded, unknown, error = _decode(obj, type_of(resource, subresource))
     if error:
         raise StatusError.bad_request(f"{refused}: {error}")
-    if sentence := _report([*strict, *unknown], field_validation, warnings):
+    if sentence := _report(_in_order(strict, unknown, obj), field_validation, warnings):
         raise StatusError.bad_request(f"{refused}: {sentence}")
     return _with_kind(decoded, expected)
 
@@ -147,6 +147,25 @@ def _other_kind(group: str, version: str, kind: str, expected: Gvk) -> str:
     # The server's own types are in packages named after the group's first label; its Events are the core group's.
     package = expected[0].partition(".")[0].replace("events", "core") or "core"
     return f"converting ({version}.{kind}) to ({package}.{expected[2]}): unknown conversion"
+
+
+def _in_order(strict: Sequence[str], unknown: Sequence[str], obj: Obj) -> list[str]:
+    """What a parser and the check of the fields complain of: in the document's order, as if one reader did both."""
+    if not strict or not unknown:
+        return [*strict, *unknown]
+    places = {path: number for number, path in enumerate(_paths(obj, ""))}
+    return sorted([*strict, *unknown], key=lambda problem: places.get(problem.partition('"')[2].rstrip('"'), -1))
+
+
+def _paths(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            here = f"{path}.{key}" if path else key
+            yield here
+            yield from _paths(inner, here)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _paths(inner, f"{path}[{index}]")
 
 
 def _report(strict: list[str], field_validation: str, warnings: list[str]) -> str:

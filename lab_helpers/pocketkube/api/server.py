@@ -24,6 +24,7 @@ from ..pki import Pki
 from .answers import Answer, answer_error, answer_object, respond
 from .auth import Attributes, User, authorize
 from .authentication import Authenticator
+from .deadline import check_timeout
 from .decoding import decode_plain
 from .documents import find_document, serve_document
 from .handlers import Call, Handlers
@@ -144,6 +145,7 @@ class ApiServer:
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         user = self._authenticator.user_of_request(request)
         parts = [part for part in request.path.split("/") if part]
+        check_timeout(parts, request.rel_url.query)
         root = parts[0] if parts else ""
         if (root == "api" and len(parts) > 2) or (root == "apis" and len(parts) > 3):
             group, version, *rest = parts[1:] if root == "apis" else ["", *parts[1:]]

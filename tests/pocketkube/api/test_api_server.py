@@ -388,6 +388,30 @@ def test_who_writes_to_a_group_that_is_left_out_is_told_why() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize(
+    ("timeout", "problem"),
+    [
+        ("5", 'missing unit in duration "5"'),
+        ("1h2x", 'unknown unit "x" in duration "1h2x"'),
+        ("soon", 'invalid duration "soon"'),
+        ("1h2m0.5s", ""),
+        ("0", ""),
+        ("", ""),
+    ],
+)
+def test_a_timeout_in_the_url_is_a_duration(timeout: str, problem: str) -> None:
+    async def scenario(served: Served) -> None:
+        for path in ("/version", "/api/v1/namespaces"):
+            reply = await served.get(f"{path}?timeout={timeout}")
+            if not problem:
+                assert reply.status == 200
+                continue
+            said = f"invalid timeout specified in the request URL - time: {problem}"
+            assert (reply.status, reply.json["message"]) == (400, said)
+
+    run(scenario)
+
+
 def test_a_single_check_is_ok_or_says_why() -> None:
     async def scenario(served: Served) -> None:
         served.server.readiness["scheduler"] = lambda: False

@@ -225,3 +225,16 @@ def test_hostile_bodies_never_do_worse_than_a_status_and_stored_forms_are_stable
         assert error.code == 400
         return
     assert fields.decode_body(stored, [], resource, "Strict", []) == stored
+
+
+def test_a_strict_reader_complains_in_the_order_of_the_document() -> None:
+    body = b"""{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {
+        "one": 1, "type": "NodePort", "ports": [{"port": 1, "two": 2, "port": 80}], "type": "ClusterIP", "three": 3}}"""
+    value, duplicates = parse_json(body)
+    with pytest.raises(StatusError) as caught:
+        fields.decode_body(value, duplicates, RESOURCES["services"], "Strict", [])
+    assert caught.value.message.partition("strict decoding error: ")[2] == (
+        'unknown field "spec.one", unknown field "spec.ports[0].two", duplicate field "spec.ports[0].port", '
+        'duplicate field "spec.type", unknown field "spec.three"'
+    )
+    assert (value["spec"]["type"], value["spec"]["ports"][0]["port"]) == ("ClusterIP", 80)
