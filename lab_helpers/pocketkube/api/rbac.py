@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from ..objects import Obj
 from ..store import Store
 from .auth import Attributes, User
+from .status import go_quote
 
 GROUP = "rbac.authorization.k8s.io"
 
@@ -26,16 +27,27 @@ class Roles:
         covers = _covers_resource if asked.resource else _covers_path
         return any(covers(rule, asked) for rule in self.rules_of(user, asked.namespace))
 
+    def reason(self, user: User, asked: Attributes) -> str:
+        """Which binding allows it, in upstream's words; nothing if none does."""
+        covers = _covers_resource if asked.resource else _covers_path
+        for binding, subject, namespace in self._bindings_of(user, asked.namespace):
+            if any(covers(rule, asked) for rule in self._rules(binding, namespace)):
+                return f"RBAC: allowed by {_described(binding, subject, namespace)}"
+        return ""
+
     def rules_of(self, user: User, namespace: str) -> Iterator[Obj]:
         """The rules that hold for a user in a namespace, or for the whole cluster if it is empty."""
-        for binding in self._store.list(f"clusterrolebindings.{GROUP}"):
-            if _names(binding, user, ""):
-                yield from self._rules(binding, "")
-        if not namespace:
-            return
-        for binding in self._store.list(f"rolebindings.{GROUP}", namespace):
-            if _names(binding, user, namespace):
-                yield from self._rules(binding, namespace)
+        for binding, _, where in self._bindings_of(user, namespace):
+            yield from self._rules(binding, where)
+
+    def _bindings_of(self, user: User, namespace: str) -> Iterator[tuple[Obj, Obj, str]]:
+        """Bindings that are about a user, with the subject that is, and the namespace where they hold."""
+        cluster_wide = [(binding, "") for binding in self._store.list(f"clusterrolebindings.{GROUP}")]
+        in_namespace = self._store.list(f"rolebindings.{GROUP}", namespace) if namespace else []
+        for binding, where in [*cluster_wide, *((binding, namespace) for binding in in_namespace)]:
+            subject = next((each for each in binding.get("subjects") or [] if _is(each, user, where)), None)
+            if subject is not None:
+                yield binding, subject, where
 
     def rules_of_reference(self, reference: Obj, namespace: str) -> list[Obj] | None:
         """The rules of the role that a binding in a namespace refers to; None if there is no such role."""
@@ -48,8 +60,15 @@ class Roles:
         return self.rules_of_reference(binding["roleRef"], namespace) or []
 
 
-def _names(binding: Obj, user: User, namespace: str) -> bool:
-    return any(_is(subject, user, namespace) for subject in binding.get("subjects") or [])
+def _described(binding: Obj, subject: Obj, namespace: str) -> str:
+    """Models pkg/registry/rbac/validation roleBindingDescriber."""
+    name = binding["metadata"]["name"] + (f"/{namespace}" if namespace else "")
+    reference = binding["roleRef"]
+    who = subject["name"]
+    if subject["kind"] == "ServiceAccount":
+        who = f"{who}/{subject.get('namespace') or namespace}"
+    role = f"{reference['kind']} {go_quote(reference['name'])}"
+    return f"{binding['kind']} {go_quote(name)} of {role} to {subject['kind']} {go_quote(who)}"
 
 
 def _is(subject: Obj, user: User, namespace: str) -> bool:

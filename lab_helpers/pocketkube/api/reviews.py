@@ -27,6 +27,10 @@ class Knowledge:
     roles: Roles
 
 
+def _no_causes(_asked: Obj) -> list[Cause]:
+    return []
+
+
 @dataclass(frozen=True)
 class Review:
     """One kind of question."""
@@ -36,6 +40,8 @@ class Review:
     group: str
     answer: Callable[[User, Obj, Knowledge], Obj]
     """The `status` for a user who asks and the `spec` of the question."""
+    check: Callable[[Obj], list[Cause]] = _no_causes
+    """What is wrong with the question."""
     namespaced: bool = False
     version: str = "v1"
 
@@ -49,37 +55,70 @@ class Review:
         """Group, version and kind."""
         return self.group, self.version, self.kind
 
-    def reply(self, user: User, asked: Obj, known: Knowledge) -> Obj:
-        """The question with its answer."""
-        spec = asked.get("spec") or {}
-        head = {"kind": self.kind, "apiVersion": self.api_version, "metadata": asked.get("metadata") or {}}
+    def reply(self, user: User, asked: Obj, known: Knowledge, namespace: str = "") -> Obj:
+        """The question with its answer. `namespace` is the one of the URL."""
+        spec, metadata = asked.get("spec") or {}, asked.get("metadata") or {}
+        if self.namespaced:
+            metadata = {**metadata, "namespace": metadata.get("namespace") or namespace}
+        causes = self.check({**asked, "spec": spec, "metadata": metadata})
+        if causes:
+            raise StatusError.invalid(f"{self.kind}.{self.group}", "", causes)
+        if self.namespaced and metadata["namespace"] != namespace:
+            why = "the namespace of the provided object does not match the namespace sent on the request"
+            raise StatusError.bad_request(why)
+        head = {"kind": self.kind, "apiVersion": self.api_version, "metadata": metadata}
         status = self.answer(user, spec, known)
         return {**head, **({"spec": spec} if spec else {}), "status": status}
 
 
+def _check_self_access(asked: Obj) -> list[Cause]:
+    """Models pkg/apis/authorization/validation (v1.36)."""
+    spec = asked["spec"]
+    named, unnamed = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    causes: list[Cause] = []
+    if named is not None and unnamed is not None:
+        why = "cannot be specified in combination with resourceAttributes"
+        causes.append(invalid_value("spec.nonResourceAttributes", unnamed, why))
+    if named is None and unnamed is None:
+        why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        causes.append(invalid_value("spec.resourceAttributes", None, why))
+    return causes + _check_metadata(asked["metadata"])
+
+
+def _check_access(asked: Obj) -> list[Cause]:
+    causes = _check_self_access({**asked, "metadata": {}})
+    if not asked["spec"].get("user") and not asked["spec"].get("groups"):
+        causes.append(invalid_value("spec.user", "", "at least one of user or group must be specified"))
+    return causes + _check_metadata(asked["metadata"])
+
+
+def _check_local_access(asked: Obj) -> list[Cause]:
+    spec, own = asked["spec"], asked["metadata"].get("namespace") or ""
+    others = {field: value for field, value in asked["metadata"].items() if field != "namespace"}
+    causes = _check_access({**asked, "metadata": {}}) + _check_metadata(others, " except for namespace")
+    named, unnamed = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    where = (named or {}).get("namespace") or ""
+    if named is not None and where != own:
+        causes.append(invalid_value("spec.resourceAttributes.namespace", where, "must match metadata.namespace"))
+    if unnamed is not None:
+        causes.append(invalid_value("spec.nonResourceAttributes", unnamed, "disallowed on this kind of request"))
+    return causes
+
+
+def _check_metadata(metadata: Obj, exception: str = "") -> list[Cause]:
+    given = {field: value for field, value in metadata.items() if value and field != "managedFields"}
+    return [invalid_value("metadata", given, f"must be empty{exception}")] if given else []
+
+
 def _self_access(user: User, spec: Obj, known: Knowledge) -> Obj:
-    return _access_status(user, spec, known)
+    asked = _attributes(spec)
+    allowed = is_allowed(user, asked, known.roles.allow)
+    reason = "" if user.is_master else known.roles.reason(user, asked)
+    return {"allowed": allowed, **({"reason": reason} if reason else {})}
 
 
 def _subject_access(_user: User, spec: Obj, known: Knowledge) -> Obj:
-    if not spec.get("user") and not spec.get("groups"):
-        why = "at least one of user or group must be specified"
-        raise _invalid("SubjectAccessReview", invalid_value("spec.user", "", why))
-    return _access_status(User(spec.get("user") or "", tuple(spec.get("groups") or ())), spec, known)
-
-
-def _access_status(user: User, spec: Obj, known: Knowledge) -> Obj:
-    """Models pkg/apis/authorization/validation (v1.36)."""
-    named, unnamed = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    if named is not None and unnamed is not None:
-        why = "cannot be specified in combination with resourceAttributes"
-        raise _invalid("SubjectAccessReview", invalid_value("spec.nonResourceAttributes", unnamed, why))
-    if named is None and unnamed is None:
-        why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        raise _invalid("SubjectAccessReview", invalid_value("spec.resourceAttributes", None, why))
-    allowed = is_allowed(user, _attributes(spec), known.roles.allow)
-    reason = {"reason": "the lab's administrator may do everything"} if allowed and user.is_master else {}
-    return {"allowed": allowed, **reason}
+    return _self_access(User(spec.get("user") or "", tuple(spec.get("groups") or ())), spec, known)
 
 
 def _attributes(spec: Obj) -> Attributes:
@@ -96,10 +135,6 @@ def _attributes(spec: Obj) -> Attributes:
         asked.get("namespace", ""),
         asked.get("name", ""),
     )
-
-
-def _invalid(kind: str, cause: Cause) -> StatusError:
-    return StatusError.invalid(f"{kind}.{_ACCESS}", "", [cause])
 
 
 def _self_rules(user: User, spec: Obj, known: Knowledge) -> Obj:
@@ -135,7 +170,7 @@ def _token_identity(_user: User, spec: Obj, known: Knowledge) -> Obj:
         raise StatusError.bad_request("token is required for TokenReview in authentication")
     found = known.read_token(spec["token"], spec.get("audiences") or ())
     if found is None:
-        return {"user": {}, "error": "[invalid bearer token]"}
+        return {"user": {}, "error": "invalid bearer token"}
     user, audiences = found
     return {"authenticated": True, "user": _user_info(user), "audiences": audiences}
 
@@ -152,10 +187,17 @@ REVIEWS = MappingProxyType(
         for review in (
             Review("selfsubjectreviews", "SelfSubjectReview", _IDENTITY, _self_identity),
             Review("tokenreviews", "TokenReview", _IDENTITY, _token_identity),
-            Review("localsubjectaccessreviews", "LocalSubjectAccessReview", _ACCESS, _subject_access, namespaced=True),
-            Review("selfsubjectaccessreviews", "SelfSubjectAccessReview", _ACCESS, _self_access),
+            Review(
+                "localsubjectaccessreviews",
+                "LocalSubjectAccessReview",
+                _ACCESS,
+                _subject_access,
+                _check_local_access,
+                True,
+            ),
+            Review("selfsubjectaccessreviews", "SelfSubjectAccessReview", _ACCESS, _self_access, _check_self_access),
             Review("selfsubjectrulesreviews", "SelfSubjectRulesReview", _ACCESS, _self_rules),
-            Review("subjectaccessreviews", "SubjectAccessReview", _ACCESS, _subject_access),
+            Review("subjectaccessreviews", "SubjectAccessReview", _ACCESS, _subject_access, _check_access),
         )
     }
 )

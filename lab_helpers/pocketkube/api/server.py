@@ -165,7 +165,8 @@ class ApiServer:
     ) -> web.StreamResponse:
         review = REVIEWS.get((group, version, parts[-1]))
         if review is not None and len(parts) == (3 if review.namespaced else 1):
-            return await self._serve_review(request, user, review)
+            namespace = parts[1] if review.namespaced else ""
+            return await self._serve_review(request, user, review, namespace)
         route = self._router.route(group, version, parts)
         if route is not None:
             request[ROUTE] = route
@@ -177,13 +178,15 @@ class ApiServer:
         refuse_left_out(request.method, group)
         return _not_found()
 
-    async def _serve_review(self, request: web.BaseRequest, user: User, review: Review) -> web.StreamResponse:
+    async def _serve_review(
+        self, request: web.BaseRequest, user: User, review: Review, namespace: str
+    ) -> web.StreamResponse:
         authorize(user, Attributes("create", request.path, review.group, review.plural), self._roles.allow)
         if request.method != "POST":
             raise StatusError.method_not_allowed()
         form = negotiate(request.headers.get("Accept", ""), transforms=False)
         asked = decode_plain(await read_body(request), request.headers.get("Content-Type", ""), review.gvk)
-        reply = review.reply(user, asked, Knowledge(self._authenticator.user_of_token, self._roles))
+        reply = review.reply(user, asked, Knowledge(self._authenticator.user_of_token, self._roles), namespace)
         return answer_object(_Plain(request), Answer(reply, 201), form)
 
     def _health(self, request: web.BaseRequest, root: str, name: list[str]) -> web.StreamResponse:

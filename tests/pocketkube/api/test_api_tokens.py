@@ -43,7 +43,7 @@ def test_a_token_is_bound_to_what_is_there() -> None:
         assert extra["authentication.kubernetes.io/credential-id"][0].startswith("JTI=")
         await served.request("DELETE", f"{root}/pods/p?gracePeriodSeconds=0")
         answer = (await served.post("/apis/authentication.k8s.io/v1/tokenreviews", review)).json["status"]
-        assert answer == {"user": {}, "error": "[invalid bearer token]"}
+        assert answer == {"user": {}, "error": "invalid bearer token"}
 
     run(scenario)
 
@@ -85,6 +85,30 @@ def test_questions_must_be_clear(plural: str, spec: Any, message: str) -> None:
     async def scenario(served: Served) -> None:
         refused = await served.post(f"/apis/authorization.k8s.io/v1/{plural}", {"spec": spec})
         assert refused.status in (400, 422) and message in refused.message
+
+    run(scenario)
+
+
+def test_a_local_question_is_about_its_own_namespace() -> None:
+    async def scenario(served: Served) -> None:
+        path = "/apis/authorization.k8s.io/v1/namespaces/default/localsubjectaccessreviews"
+
+        async def ask(metadata: Any = None, **spec: Any) -> Reply:
+            return await served.post(path, {"metadata": metadata or {}, "spec": {"user": "ann", **spec}})
+
+        pods = {"verb": "get", "resource": "pods"}
+        good = await ask(resourceAttributes={**pods, "namespace": "default"})
+        assert (good.status, good.json["status"]) == (201, {"allowed": False})
+        assert good.json["metadata"]["namespace"] == "default"
+        for reply, why in (
+            (await ask(resourceAttributes=pods), "must match metadata.namespace"),
+            (await ask(nonResourceAttributes={"path": "/"}), "disallowed on this kind of request"),
+            (
+                await ask({"name": "a"}, resourceAttributes={"namespace": "default"}),
+                "must be empty except for namespace",
+            ),
+        ):
+            assert reply.status == 422 and why in reply.message
 
     run(scenario)
 

@@ -88,6 +88,14 @@ def test_who_may_view_does_not_see_secrets(api: Api, roles: Roles) -> None:
     assert is_allowed(admin, pods("delete", resource="resourcequotas"), roles.allow)
 
 
+def test_the_binding_that_allows_is_named(api: Api, roles: Roles) -> None:
+    api.create(f"roles.{GROUP}", {"metadata": {"name": "read"}, "rules": [READ]})
+    bind(api, "rolebindings", "read", {"kind": "ServiceAccount", "name": "reader", "namespace": "default"})
+    why = 'RBAC: allowed by RoleBinding "read-bound/default" of Role "read" to ServiceAccount "reader/default"'
+    assert roles.reason(POD, pods()) == why
+    assert roles.reason(POD, pods("delete")) == ""
+
+
 # --- granting ---
 
 ANN = {"user": "ann", "groups": ("staff", "system:authenticated")}
