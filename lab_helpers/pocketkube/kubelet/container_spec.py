@@ -15,6 +15,7 @@ from .images import Image
 from .pod_status import PodFacts
 from .runtime import ContainerSpec
 from .security import identity_of, rights_of
+from .stand_ins import stand_ins
 from .volumes import Volumes
 
 
@@ -42,6 +43,7 @@ async def make_container_spec(
         builtin=image.builtin(argv),
         working_dir=container.get("workingDir") or image.working_dir,
         files={
+            **stand_ins(image.layers),
             **image.files,
             "/etc/hosts": hosts_file(pod, facts.pod_ip, cluster_domain).encode(),
             "/etc/hostname": f"{hostname_of(pod)}\n".encode(),
