@@ -74,7 +74,7 @@ class Api:
         return written.object
 
     def bind(self, name: str, node: str) -> Obj:
-        binding = {"target": {"kind": "Node", "name": node}}
+        binding = {"metadata": {"name": name}, "target": {"kind": "Node", "name": node}}
         written = self.operations.create_subresource(
             self.context(), RESOURCES["pods"], "default", name, "binding", binding
         )

@@ -83,7 +83,9 @@ def test_verbs_become_requests(tmp_path: Path) -> None:
         await client.get("deployments.apps", "web", "shop")
         await client.create("pods", {"metadata": {"name": "a", "namespace": "shop"}})
         await client.update("nodes", {"metadata": {"name": "n1"}}, subresource="status")
-        await client.create_subresource("pods", "a", "binding", {"target": {"name": "n1"}}, "shop")
+        await client.create_subresource(
+            "pods", "a", "binding", {"metadata": {"name": "a"}, "target": {"name": "n1"}}, "shop"
+        )
         await client.delete("pods", "a", "shop", uid="u", grace_period_seconds=0, propagation_policy="Background")
         assert [request[:2] for request in server.requests] == [
             ("GET", "/apis/apps/v1/namespaces/shop/deployments/web"),

@@ -43,7 +43,14 @@ def track_update(old: Obj | None, new: Obj, manager: str, subresource: str, reso
     before the server fills in what the client did not send (allocated addresses, the uid).
     """
     type_name = fields.type_of(resource)
-    ownership = Ownership([]) if is_reset(new) else Ownership.of(new) or Ownership.of(old)
+    if subresource:
+        ownership = Ownership.of(old)
+    else:
+        ownership = Ownership([]) if is_reset(new) else Ownership.of(new) or Ownership.of(old)
+    if old is not None and not ownership:
+        # Nobody has been watched so far, or somebody wished so: that begins with the first apply.
+        new["metadata"].pop("managedFields", None)
+        return
     live = old if old is not None else fields.empty(type_name)
     _update(ownership, live, new, Manager(manager, UPDATE, resource.api_version, subresource), resource, now)
     ownership.cap()
@@ -115,8 +122,10 @@ def apply(
 
     ownership.take(changes.touched | changes.removed, keeper=applier)
     claimed -= _UNOWNED
-    is_noop = merged == stored and last is not None and last.fields == claimed
-    ownership.put(applier, claimed, last.time if is_noop and last else now)
+    time: str | None = now
+    if live is not None and merged == stored:
+        time = last.time if last else None
+    ownership.put(applier, claimed, time)
     applied = copy(merged)
     if manager == KUBECTL:
         _renew_last_applied(applied, config)
@@ -140,7 +149,7 @@ def _checked(config: Any, resource: Resource, subresource: str) -> Obj:
     if (config.get("apiVersion"), config.get("kind")) != (resource.api_version, resource.kind):
         raise StatusError.bad_request(f"invalid object type: {_declared_type(config)}")
     meta = config.get("metadata")
-    if isinstance(meta, dict) and meta.get("managedFields"):
+    if isinstance(meta, dict) and meta.get("managedFields") is not None:
         raise StatusError.bad_request("metadata.managedFields must be nil")
     problems = problems_of(config, fields.type_of(resource))
     if problems:

@@ -125,6 +125,8 @@ def _go_error(body: bytes, error: json.JSONDecodeError) -> str:
         return _unexpected(text, at + 1, "in string escape code")
     if at >= len(text.rstrip()) or error.msg == "Unterminated string starting at":
         return "unexpected end of JSON input"
+    if text[at] in ".eE" and text[at - 1 : at].isdigit():
+        return _in_number(text, at)
     if error.msg == "Expecting ',' delimiter":
         return _unexpected(text, at, "after array element" if _in_array(text[:at]) else "after object key:value pair")
     if error.msg == "Expecting value":
@@ -149,6 +151,14 @@ def _no_value(text: str, at: int) -> str:
             same = next((i for i, char in enumerate(literal) if text[at + i : at + i + 1] != char), 0)
             return _unexpected(text, at + same, f"in literal {literal} (expecting '{literal[same]}')")
     return _unexpected(text, at, "looking for beginning of value")
+
+
+def _in_number(text: str, at: int) -> str:
+    """Where in a number the parser was, if it went wrong in one; `at` is behind its last whole part."""
+    if text[at] == ".":
+        return _unexpected(text, at + 1, "after decimal point in numeric literal")
+    signed = at + 2 if text[at + 1 : at + 2] in ("+", "-") else at + 1
+    return _unexpected(text, signed, "in exponent of numeric literal")
 
 
 def _in_array(text: str) -> bool:

@@ -92,7 +92,7 @@ def decode_patched(
         error = _other_kind(*declared, expected)
     sentence = error or _report([*strict, *unknown], field_validation, warnings)
     if sentence:
-        bad = go_json(obj) if shown is None else scalars.go_map(shown)
+        bad = go_json(dict(sorted(obj.items()))) if shown is None else scalars.go_map(shown)
         raise StatusError.invalid("", "", [invalid_value("patch", bad, sentence)])
     return _with_kind(decoded, expected)
 
@@ -174,8 +174,14 @@ def _report(strict: list[str], field_validation: str, warnings: list[str]) -> st
     if field_validation == STRICT and strict:
         return f"strict decoding error: {', '.join(strict)}"
     if field_validation == WARN:
-        warnings.extend(text for text in strict if text not in warnings)
+        warnings.extend(text for problem in strict for text in warnings_of(problem) if text not in warnings)
     return ""
+
+
+def warnings_of(problem: str) -> list[str]:
+    """What is warned of: a strict YAML parser's list goes line by line. Models handlers parseYAMLWarnings."""
+    first, *lines = problem.split("\n")
+    return [line.strip() for line in lines] if lines and first.endswith("yaml: unmarshal errors:") else [problem]
 
 
 def _with_kind(obj: Obj, gvk: Gvk) -> Obj:

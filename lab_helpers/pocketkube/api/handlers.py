@@ -112,7 +112,12 @@ class Handlers:
     async def _get(self, call: Call) -> web.StreamResponse:
         representation = negotiate(call.accept)
         route = call.route
-        found = self._operations.get(route.resource, route.namespace, route.name, subresource=route.subresource)
+        if flag(call.query, "export"):
+            raise StatusError.bad_request("the export parameter, deprecated since v1.14, is no longer supported")
+        revision = call.query.get("resourceVersion", "")
+        found = self._operations.get(
+            route.resource, route.namespace, route.name, subresource=route.subresource, resource_version=revision
+        )
         return answer_object(call, Answer(found), representation)
 
     async def _list(self, call: Call) -> web.StreamResponse:
@@ -135,8 +140,11 @@ class Handlers:
         if route.subresource == "token":
             written = self._create_token(route, body)
         elif route.subresource:
+            name = route.name or (body.get("metadata") or {}).get("name")
+            if not name:
+                raise StatusError.bad_request("Name parameter required.")
             written = self._operations.create_subresource(
-                ctx, route.resource, route.namespace, route.name, route.subresource, body
+                ctx, route.resource, route.namespace, name, route.subresource, body
             )
         else:
             written = self._operations.create(ctx, route.resource, route.namespace, body)
@@ -218,11 +226,11 @@ def verb_of(call: Call) -> str:
     """The verb of authorization for a method. Models apiserver pkg/endpoints/request/requestinfo.go (v1.36)."""
     method, name = call.request.method, call.route.name
     if method in ("GET", "HEAD"):
-        if call.route.subresource:
-            return "get"
-        if flag(call.query, "watch"):
+        if call.route.watch:
             return "watch"
-        return "get" if name else "list"
+        if name or call.route.subresource:
+            return "get"
+        return "watch" if flag(call.query, "watch") else "list"
     verbs = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete" if name else "deletecollection"}
     return verbs.get(method, "")
 
@@ -237,10 +245,12 @@ def attributes_of(call: Call, verb: str) -> Attributes:
 
 def allowed_verbs(route: Route) -> tuple[str, ...]:
     """What can be done at the end of a route."""
+    if route.watch:
+        return ("watch",)
     if route.subresource:
         return SUBRESOURCES[route.subresource].verbs
     verbs = route.resource.verbs
-    on_object = ("get", "watch", "update", "patch", "delete")
+    on_object = ("get", "update", "patch", "delete")
     if route.name:
         return tuple(verb for verb in verbs if verb in on_object)
     # A namespaced resource is created in a namespace; over all of them it can be listed, watched and removed.

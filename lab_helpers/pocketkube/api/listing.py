@@ -71,20 +71,30 @@ def parse_revision(text: str) -> int:
     raise StatusError.unclassified(f"resourceVersion: Invalid value: {go_quote(text)}: {why}")
 
 
+def fresh_revision(registry: Registry, text: str) -> int:
+    """A resourceVersion that an answer must not be older than; StatusError 504 if there has been none such."""
+    asked = parse_revision(text)
+    if asked > registry.store.revision:
+        raise StatusError.too_large_resource_version(asked, registry.store.revision)
+    return asked
+
+
 def list_objects(registry: Registry, resource: Resource, namespace: str | None, options: ListOptions) -> Obj:
     """The answer to a list."""
     _check(options)
     selects = selection(registry, resource, options.label_selector, options.field_selector)
     page = _start(registry, resource, namespace, options)
     found = [obj for obj in page.objects if selects(obj)]
+    # Whoever takes any revision is answered out of the cache, which knows no pages.
+    limit = options.limit if options.continue_token or options.resource_version != "0" else 0
     meta: Obj = {"resourceVersion": str(page.revision)}
-    if 0 < options.limit < len(found):
+    if 0 < limit < len(found):
         registry.store.pages.oldest(registry.seconds(), registry.store.revision)
-        last = found[options.limit - 1]
+        last = found[limit - 1]
         meta["continue"] = encode_continue(page.revision, _key(last, namespace) + "\0")
         if not options.label_selector and not options.field_selector:
-            meta["remainingItemCount"] = len(found) - options.limit
-        found = found[: options.limit]
+            meta["remainingItemCount"] = len(found) - limit
+        found = found[:limit]
     return {
         "kind": f"{resource.kind}List",
         "apiVersion": resource.api_version,
@@ -102,10 +112,15 @@ def _start(registry: Registry, resource: Resource, namespace: str | None, option
     store, shelf = registry.store, registry.shelf(resource)
     if options.continue_token:
         return _continued(registry, shelf, namespace, options.continue_token)
-    asked = parse_revision(options.resource_version)
-    if asked > store.revision:
-        raise StatusError.too_large_resource_version(asked, store.revision)
-    if asked and options.resource_version_match == EXACT:
+    try:
+        asked = fresh_revision(registry, options.resource_version)
+    except StatusError as error:
+        if error.code != 500:
+            raise
+        raise StatusError.bad_request(f"invalid resource version: {error.message}") from None
+    # A page of an older revision was asked for that way before there was resourceVersionMatch.
+    is_exact = options.resource_version_match == EXACT or (options.limit and not options.resource_version_match)
+    if asked and is_exact:
         try:
             return _Page(store.list_at(shelf, namespace, asked), asked)
         except TooOld:

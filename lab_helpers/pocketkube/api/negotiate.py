@@ -108,9 +108,7 @@ def patch_type(content_type: str) -> str:
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type in PATCH_TYPES:
         return media_type
-    raise StatusError.unsupported_media_type(
-        f"the body of the request was in an unknown format - accepted media types include: {', '.join(PATCH_TYPES)}"
-    )
+    raise StatusError.unsupported_patch()
 
 
 def _quality(text: str) -> float:

@@ -13,19 +13,19 @@ from typing import Any
 
 from ..client import APPLY_PATCH, STRATEGIC_MERGE_PATCH, WatchEvent
 from ..config import ClusterConfig
-from ..objects import Obj
+from ..objects import Obj, name_of, namespace_of
 from ..resources.table import Resource
 from ..store import Store
 from .apply import apply
 from .deletion import delete_object
-from .fields import decode_body, decode_patched
-from .listing import list_objects, selection
+from .fields import decode_body, decode_patched, warnings_of
+from .listing import fresh_revision, list_objects
 from .patch import apply_patch, strict_problems
 from .registry import Registry, check_name, check_uid
 from .request import DeleteOptions, ListOptions, PatchDocument, RequestContext, WatchOptions, Written
 from .scale import SCALE, apply_scale, owned_scale_of, replace_scale, scale_of
 from .status import StatusError, required
-from .subresources import bind_pod, evict_pod, finalize_namespace, with_ephemeral_containers
+from .subresources import bind_pod, check_named_in_url, evict_pod, finalize_namespace, with_ephemeral_containers
 from .watching import watch_objects
 
 _TO_JSON = "error converting YAML to JSON: "
@@ -56,8 +56,17 @@ class Operations:
 
     # --- reading ---
 
-    def get(self, resource: Resource, namespace: str | None, name: str, *, subresource: str = "") -> Obj:
-        """One object; `subresource` is "", "status" or "scale"."""
+    def get(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        *,
+        subresource: str = "",
+        resource_version: str = "",
+    ) -> Obj:
+        """One object, not older than a revision; `subresource` is "", "status" or "scale"."""
+        fresh_revision(self._registry, resource_version)
         found = self._registry.find(resource, namespace, name)
         return scale_of(found) if subresource == SCALE else self._registry.present(resource, found)
 
@@ -87,6 +96,8 @@ class Operations:
         self, ctx: RequestContext, resource: Resource, namespace: str | None, name: str, subresource: str, body: Obj
     ) -> Written:
         """POST to `binding` or `eviction`. (`token` is signed by the HTTP layer.)"""
+        if subresource in ("binding", "eviction"):
+            check_named_in_url(name, subresource, body)
         current = self._registry.find(resource, namespace, name)
         if subresource == "binding":
             return Written(bind_pod(self._registry, ctx, resource, current, body), 201)
@@ -110,6 +121,7 @@ class Operations:
         current = self.store.get(shelf, namespace if resource.namespaced else "", name)
         if current is None:
             return self._create_by_update(ctx, resource, namespace, name, obj, subresource)
+        check_uid(resource, current["metadata"], (obj.get("metadata") or {}).get("uid"))
         return Written(self._replace(ctx, resource, current, obj, subresource), 200)
 
     def _create_by_update(
@@ -127,7 +139,7 @@ class Operations:
         if subresource == SCALE:
             return replace_scale(self._registry, ctx, resource, current, obj)
         if subresource == "finalize":
-            return finalize_namespace(self._registry, resource, current, obj)
+            return finalize_namespace(self._registry, ctx, resource, current, obj)
         if subresource == "ephemeralcontainers":
             obj = with_ephemeral_containers(current, obj)
         replaced = self._registry.replace(ctx, resource, current, obj, subresource=subresource)
@@ -176,8 +188,6 @@ class Operations:
             scale = apply_scale(self._registry, ctx, resource, current, config)
             self._report_strict(ctx, document)
             return Written(scale, 200)
-        if current is not None:
-            check_uid(resource, current["metadata"], _given_uid(config))
         shown = self._registry.present(resource, current) if current is not None else None
         merged = apply(shown, config, ctx.manager, ctx.force, resource, self._registry.now(), subresource)
         merged = decode_body(merged, (), resource, "Ignore", [])
@@ -193,7 +203,7 @@ class Operations:
             if ctx.field_validation == "Strict":
                 raise StatusError.bad_request(f"error strict decoding YAML: {_TO_JSON}{problem}")
             if ctx.field_validation == "Warn":
-                ctx.warn(f"{_TO_JSON}{problem}")
+                ctx.warnings.extend(warnings_of(f"{_TO_JSON}{problem}"))
 
     def _create_by_apply(
         self, ctx: RequestContext, resource: Resource, namespace: str | None, name: str, obj: Obj
@@ -222,23 +232,14 @@ class Operations:
         which: ListOptions,
         options: DeleteOptions,
     ) -> Obj:
-        """DELETE of all that is selected: the list of what was."""
-        selects = selection(self._registry, resource, which.label_selector, which.field_selector)
-        found = [obj for obj in self.store.list(self._registry.shelf(resource), namespace) if selects(obj)]
-        for obj in found:
-            delete_object(self._registry, ctx, resource, obj, options)
-        return {
-            "kind": f"{resource.kind}List",
-            "apiVersion": resource.api_version,
-            "metadata": {"resourceVersion": str(self.store.revision)},
-            "items": [self._registry.present(resource, obj) for obj in found],
-        }
+        """DELETE of all that is selected, or of a page of them: the list of what was."""
+        options.check()
+        listed = list_objects(self._registry, resource, namespace, which)
+        for obj in listed["items"]:
+            current = self.store.get(self._registry.shelf(resource), namespace_of(obj), name_of(obj))
+            if current is not None:
+                delete_object(self._registry, ctx, resource, current, options)
+        return listed
 
     def _written(self, resource: Resource, obj: Obj, code: int) -> Written:
         return Written(self._registry.present(resource, obj), code)
-
-
-def _given_uid(config: Any) -> str | None:
-    """The UID in an applied configuration, whose shape nobody has checked yet."""
-    meta = config.get("metadata") if isinstance(config, dict) else None
-    return meta.get("uid") if isinstance(meta, dict) else None

@@ -42,10 +42,7 @@ def apply_patch(patch_type: str, current: Obj, patch: Any, resource: Resource, s
     elif patch_type == STRATEGIC_MERGE_PATCH:
         patched = _fits(strategic_merge(current, _as_map(patch), fields.type_of(resource, subresource)))
     else:
-        raise StatusError.unsupported_media_type(
-            "the body of the request was in an unknown format - accepted media types include: "
-            f"{', '.join((JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, 'application/apply-patch+yaml'))}"
-        )
+        raise StatusError.unsupported_patch()
     return patched
 
 
@@ -64,6 +61,8 @@ def merge_patch(current: Any, patch: Any) -> Any:
 
 def json_patch(current: Obj, operations: Any) -> Obj:
     """RFC 6902, with upstream's bounds on the number of operations and on what `copy` may pile up."""
+    if operations is None:
+        return current
     if not isinstance(operations, list):
         what = scalars.json_kind(operations)
         why = f"json: cannot unmarshal {what} into Go value of type []handlers.jsonPatchOp"
@@ -75,6 +74,10 @@ def json_patch(current: Obj, operations: Any) -> Obj:
     patched: Any = copy.deepcopy(current)
     copied = 0
     for operation in operations:
+        if operation is not None and not isinstance(operation, dict):
+            why = f"json: cannot unmarshal {scalars.json_kind(operation)} into Go value of type handlers.jsonPatchOp"
+            raise StatusError.bad_request(f"error decoding patch: {why}")
+    for operation in operations:
         if not _is_operation(operation):
             raise StatusError.rejected()
         try:
@@ -82,7 +85,7 @@ def json_patch(current: Obj, operations: Any) -> Obj:
                 copied += len(json.dumps(JsonPointer(operation["from"]).resolve(patched)))
                 if copied > MAX_COPIED:
                     raise StatusError.rejected()
-            patched = jsonpatch.JsonPatch([copy.deepcopy(operation)]).apply(patched, in_place=True)
+            patched = jsonpatch.JsonPatch([_lenient(operation, patched)]).apply(patched, in_place=True)
         except (jsonpatch.JsonPatchException, JsonPointerException, TypeError, RecursionError):
             # TypeError is what the library answers to a path that runs through a number or a text.
             raise StatusError.rejected() from None
@@ -97,11 +100,21 @@ def strict_problems(patch_type: str, document: PatchDocument) -> list[str]:
         return list(document.strict)
     unknown = [
         f'unknown field "[{index}].{name}"'
-        for index, operation in enumerate(document.value)
-        for name in operation
+        for index, operation in enumerate(document.value or ())
+        for name in operation or ()
         if name not in _MEMBERS
     ]
     return [f"json patch {problem}" for problem in (*document.strict, *unknown)]
+
+
+def _lenient(operation: Obj, patched: Any) -> Obj:
+    """Upstream's `replace` sets a member that isn't there."""
+    operation = copy.deepcopy(operation)
+    if operation["op"] == "replace" and operation["path"]:
+        parent, _, _ = operation["path"].rpartition("/")
+        if isinstance(JsonPointer(parent).resolve(patched), dict):
+            operation["op"] = "add"
+    return operation
 
 
 def _is_operation(operation: Any) -> bool:

@@ -39,6 +39,7 @@ def integer(query: Mapping[str, str], key: str) -> int | None:
 
 def list_options(query: Mapping[str, str]) -> ListOptions:
     """The options of a list, get or deletecollection."""
+    integer(query, "timeoutSeconds")
     return ListOptions(
         label_selector=query.get("labelSelector", ""),
         field_selector=query.get("fieldSelector", ""),
@@ -60,6 +61,7 @@ def watch_options(query: Mapping[str, str], name: str) -> WatchOptions:
         field_selector=selector,
         resource_version=query.get("resourceVersion", ""),
         resource_version_match=query.get("resourceVersionMatch", ""),
+        continue_token=query.get("continue", ""),
         allow_bookmarks=flag(query, "allowWatchBookmarks"),
         send_initial_events=flag(query, "sendInitialEvents") if "sendInitialEvents" in query else None,
         timeout_seconds=integer(query, "timeoutSeconds"),
@@ -123,4 +125,4 @@ def refuse_dry_run(asked: list[str], options_kind: str) -> None:
 
 def asks_dry_run(body: Obj) -> bool:
     """A delete may ask for a dry run in its body."""
-    return body.get("dryRun") == ["All"]
+    return bool(body.get("dryRun"))

@@ -96,6 +96,9 @@ class Registry:
         meta = obj["metadata"]
         self._place(resource, namespace, meta)
         self._admit_namespace(resource, obj)
+        for field in _SET_BY_DELETION:
+            meta.pop(field, None)
+        _drop_repeated_owners(ctx, meta, after_admission=applied)
         strategy.default(obj)
         strategy.authorize_write(ctx, obj, None)
         if not applied:
@@ -111,9 +114,13 @@ class Registry:
             self._refuse(resource, obj, causes + strategy.validate(obj))
             strategy.check_new(obj)
             check_quota(self.store, resource, obj)
+            if not ctx.dry_run and _is_version(meta.get("resourceVersion")):
+                raise StatusError.unclassified("resourceVersion should not be set on objects to be created")
             if self.store.get(self.shelf(resource), namespace_of(obj), name_of(obj)) is not None:
                 raise StatusError.already_exists(resource.name, name_of(obj))
             self._warn(ctx, strategy, obj, None)
+            if not ctx.dry_run:
+                meta.pop("resourceVersion", None)
             obj = _arranged(obj)
             if not ctx.dry_run:
                 return self._stored(lambda: self.store.create(self.shelf(resource), obj))
@@ -163,8 +170,6 @@ class Registry:
         raise refusal
 
     def _fill_system_fields(self, resource: Resource, meta: Obj) -> None:
-        for field in ("resourceVersion", "selfLink", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"):
-            meta.pop(field, None)
         meta["uid"] = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
         meta["creationTimestamp"] = self.now()
         prefix = meta.get("generateName")
@@ -197,6 +202,7 @@ class Registry:
         meta, old_meta = obj["metadata"], current["metadata"]
         self._check_identity(resource, meta, old_meta, strategy)
         self._keep_system_fields(meta, old_meta, applied)
+        _drop_repeated_owners(ctx, meta, after_admission=applied)
         strategy.default(obj)
         if not applied:
             track_update(current, obj, ctx.manager, subresource, self._home(resource), self.now())
@@ -245,7 +251,6 @@ class Registry:
         if resource.namespaced:
             self._place(resource, old_meta["namespace"], meta)
         check_name(meta, name)
-        check_uid(resource, old_meta, meta.get("uid"))
         version = meta.get("resourceVersion")
         if version and not (version.isascii() and version.isdigit()):
             raise StatusError.unclassified(f"strconv.ParseUint: parsing {go_quote(version)}: invalid syntax")
@@ -256,14 +261,17 @@ class Registry:
         meta["resourceVersion"] = old_meta["resourceVersion"]
 
     def _keep_system_fields(self, meta: Obj, old_meta: Obj, applied: bool) -> None:
-        for field in (
-            "name", "uid", "creationTimestamp", "generation", "generateName",
-            "deletionTimestamp", "deletionGracePeriodSeconds",
-        ):  # fmt: skip
+        """What an update can't change is not changed; what only the server may set is refused where it is new."""
+        meta["uid"] = meta.get("uid") or old_meta["uid"]
+        for field in ("name", "creationTimestamp", "generation"):
             if field in old_meta:
                 meta[field] = old_meta[field]
             else:
                 meta.pop(field, None)
+        if old_meta.get("deletionTimestamp"):
+            meta["deletionTimestamp"] = old_meta["deletionTimestamp"]
+        if "deletionGracePeriodSeconds" in old_meta and meta.get("deletionGracePeriodSeconds") is None:
+            meta["deletionGracePeriodSeconds"] = old_meta["deletionGracePeriodSeconds"]
         meta.pop("selfLink", None)
         if not applied and not meta.get("managedFields") and "managedFields" in old_meta:
             meta["managedFields"] = old_meta["managedFields"]
@@ -321,6 +329,36 @@ _STORAGE_FOLDERS = {
     "replicationcontrollers": "controllers",
     "services": "services/specs",
 }
+
+
+_SET_BY_DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
+
+
+def _is_version(text: str | None) -> bool:
+    """True for a resourceVersion that counts: upstream overlooks what is no number."""
+    return bool(text) and str(text).isascii() and str(text).isdigit() and int(str(text)) > 0
+
+
+def _drop_repeated_owners(ctx: RequestContext, meta: Obj, *, after_admission: bool) -> None:
+    """Models apiserver pkg/endpoints/handlers dedupOwnerReferences."""
+    kept: list[Obj] = []
+    repeated: list[str] = []
+    for owner in meta.get("ownerReferences") or ():
+        if owner in kept:
+            repeated.append(str(owner.get("uid") or ""))
+        else:
+            kept.append(owner)
+    if not repeated:
+        return
+    meta["ownerReferences"] = kept
+    if after_admission:
+        start = ".metadata.ownerReferences contains duplicate entries after mutating admission happens; "
+    else:
+        start = ".metadata.ownerReferences contains duplicate entries; "
+    ctx.warn(
+        f"{start}API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; "
+        f"please fix your requests; duplicate UID(s) observed: {', '.join(repeated)}"
+    )
 
 
 def check_name(meta: Obj, name: str) -> None:

@@ -68,6 +68,7 @@ class WatchOptions:
     field_selector: str = ""
     resource_version: str = ""
     resource_version_match: str = ""
+    continue_token: str = ""
     allow_bookmarks: bool = False
     send_initial_events: bool | None = None
     timeout_seconds: float | None = None

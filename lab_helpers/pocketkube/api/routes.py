@@ -7,7 +7,7 @@ Models apiserver pkg/endpoints/request/requestinfo.go (v1.36).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from ..resources.table import RESOURCES, Resource
@@ -61,6 +61,8 @@ class Route:
     subresource: str = ""
     rest: str = ""
     """What follows a `proxy` subresource."""
+    watch: bool = False
+    """A path below `watch/`, which was the way to watch before `?watch=true`."""
 
 
 def group_versions() -> dict[tuple[str, str], dict[str, Resource]]:
@@ -83,6 +85,12 @@ class Router:
 
     def route(self, group: str, version: str, parts: list[str]) -> Route | None:
         """The path after the group and version; None if nothing is there."""
+        if parts[0] == "watch" and len(parts) > 1:
+            watched = self.route(group, version, parts[1:])
+            return None if watched is None or watched.subresource else replace(watched, watch=True)
+        if (group, version, parts[0]) == ("", "v1", "namespaces") and parts[2:] == ["bindings"]:
+            # The older way to bind a Pod, which is named in the body.
+            return Route(RESOURCES["pods"], parts[1], subresource="binding")
         resources = self._served.get((group, version), {})
         namespace = ""
         if parts[0] == "namespaces" and len(parts) > 2 and (parts[2] in resources or len(parts) > 3):

@@ -112,7 +112,8 @@ class Cause:
 
     def to_json(self) -> Obj:
         """The entry of `status.details.causes`."""
-        return {"reason": self.reason, "message": self.message, "field": self.field}
+        entry = {"reason": self.reason, "message": self.message}
+        return {**entry, "field": self.field} if self.field else entry
 
 
 def _cause(reason: CauseType, field: str, value: str, detail: str) -> Cause:
@@ -304,6 +305,11 @@ class StatusError(Exception):
     def unsupported_media_type(cls, message: str) -> StatusError:
         """A body in a form that isn't read."""
         return cls(415, "UnsupportedMediaType", message)
+
+    @classmethod
+    def unsupported_patch(cls) -> StatusError:
+        """A patch of no type that there is."""
+        return cls(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
 
     @classmethod
     def gone_expired(cls, message: str) -> StatusError:

@@ -9,11 +9,16 @@ from __future__ import annotations
 from typing import Any
 
 from ..objects import Obj, copy, name_of
+from ..resources.metadata import FOREGROUND, ORPHAN
+from ..resources.naming import label_key_problems
 from ..resources.table import Resource
+from .apply import track_update
 from .eviction import evict
 from .registry import Registry
 from .request import RequestContext
-from .status import Cause, StatusError, invalid_value, required
+from .status import Cause, StatusError, invalid_value, not_supported, required
+
+_STANDARD_FINALIZERS = ("kubernetes", ORPHAN, FOREGROUND)
 
 
 def bind_pod(registry: Registry, ctx: RequestContext, resource: Resource, current: Obj, binding: Obj) -> Obj:
@@ -21,11 +26,12 @@ def bind_pod(registry: Registry, ctx: RequestContext, resource: Resource, curren
     name, target = name_of(current), binding.get("target") or {}
     causes: list[Cause] = []
     if target.get("kind") not in (None, "", "Node"):
-        causes.append(invalid_value("target.kind", target["kind"], "must be empty, 'Node'"))
+        causes.append(not_supported("target.kind", target["kind"], ["Node", "<empty>"]))
     if not target.get("name"):
         causes.append(required("target.name"))
     if causes:
-        raise StatusError.invalid("Binding", name, causes)
+        said = ", ".join(str(cause) for cause in causes)
+        raise StatusError.unclassified(said if len(causes) == 1 else f"[{said}]")
     meta, spec = current["metadata"], current.get("spec") or {}
     uid = (binding.get("metadata") or {}).get("uid")
     why = ""
@@ -40,11 +46,19 @@ def bind_pod(registry: Registry, ctx: RequestContext, resource: Resource, curren
     if why:
         raise StatusError.conflict("pods/binding", name, why)
     if not ctx.dry_run:
-        _assign(registry, resource, current, str(target["name"]))
+        _assign(registry, resource, current, binding)
     return accepted()
 
 
-def _assign(registry: Registry, resource: Resource, current: Obj, node: str) -> None:
+def check_named_in_url(name: str, subresource: str, body: Obj) -> None:
+    """A binding or eviction names its Pod as the URL does."""
+    given = (body.get("metadata") or {}).get("name") or ""
+    if given != name:
+        raise StatusError.bad_request(f"name in URL does not match name in {subresource.capitalize()} object")
+
+
+def _assign(registry: Registry, resource: Resource, current: Obj, binding: Obj) -> None:
+    """The Pod takes the node, and the labels and annotations that the scheduler sends along."""
     status = dict(current.get("status") or {})
     scheduled = {
         "type": "PodScheduled",
@@ -55,8 +69,14 @@ def _assign(registry: Registry, resource: Resource, current: Obj, node: str) -> 
     }
     others = [condition for condition in status.get("conditions") or [] if condition.get("type") != "PodScheduled"]
     status["conditions"] = [*others, scheduled]
-    spec = {**current["spec"], "nodeName": node}
-    registry.update_metadata(resource, current, {}, spec=spec, status=status)
+    spec = {**current["spec"], "nodeName": str(binding["target"]["name"])}
+    given = binding.get("metadata") or {}
+    changes: Obj = {
+        field: {**(current["metadata"].get(field) or {}), **given[field]}
+        for field in ("labels", "annotations")
+        if given.get(field)
+    }
+    registry.update_metadata(resource, current, changes, spec=spec, status=status)
 
 
 def evict_pod(registry: Registry, ctx: RequestContext, resource: Resource, current: Obj, eviction: Obj) -> Obj:
@@ -65,14 +85,35 @@ def evict_pod(registry: Registry, ctx: RequestContext, resource: Resource, curre
     return accepted()
 
 
-def finalize_namespace(registry: Registry, resource: Resource, current: Obj, given: Obj) -> Obj:
+def validate_finalizer_names(names: list[str]) -> list[Cause]:
+    """Models pkg/apis/core/validation ValidateNamespaceFinalizeUpdate."""
+    causes: list[Cause] = []
+    for index, name in enumerate(names):
+        path = f"spec.finalizers[{index}]"
+        causes += [invalid_value(path, name, problem) for problem in label_key_problems(name)]
+        if "/" not in name and name not in _STANDARD_FINALIZERS:
+            causes.append(
+                invalid_value(path, name, "name is neither a standard finalizer name nor is it fully qualified")
+            )
+    return causes
+
+
+def finalize_namespace(registry: Registry, ctx: RequestContext, resource: Resource, current: Obj, given: Obj) -> Obj:
     """Replaces `spec.finalizers`; a namespace that is being deleted and has none left is gone."""
     version = (given.get("metadata") or {}).get("resourceVersion")
     if version and version != current["metadata"]["resourceVersion"]:
         raise StatusError.conflict(resource.name, name_of(current))
     finalizers = (given.get("spec") or {}).get("finalizers") or []
+    problems = validate_finalizer_names(finalizers)
+    if problems:
+        raise StatusError.invalid("Namespace", name_of(current), problems)
     spec: Obj = {"finalizers": finalizers} if finalizers else {}
-    updated = registry.update_metadata(resource, current, {}, spec=spec)
+    changed = {**current, "spec": spec, "metadata": dict(current["metadata"])}
+    track_update(current, changed, ctx.manager, "finalize", resource, registry.now())
+    if ctx.dry_run:
+        return changed
+    owners = changed["metadata"].get("managedFields")
+    updated = registry.update_metadata(resource, current, {"managedFields": owners}, spec=spec)
     meta = updated["metadata"]
     if meta.get("deletionTimestamp") and not finalizers and not meta.get("finalizers"):
         return registry.remove(resource, updated)

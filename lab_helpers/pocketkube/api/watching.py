@@ -148,5 +148,7 @@ def _check(options: WatchOptions) -> None:
         causes.append(forbidden_field(path, why))
     if match and match != NOT_OLDER:
         causes.append(not_supported(path, match, [NOT_OLDER]))
+    if match and options.continue_token:
+        causes.append(forbidden_field(path, "resourceVersionMatch is forbidden when continue is provided"))
     if causes:
         raise StatusError.invalid("ListOptions.meta.k8s.io", "", causes)

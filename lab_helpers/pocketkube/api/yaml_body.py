@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from .scalars import go_syntax
 from .status import go_quote
 
 MAX_DEPTH = 200
@@ -127,6 +128,9 @@ class _Builder:
                 self._anchors[event.anchor] = _NONE
         elif kind in (yaml.MappingEndEvent, yaml.SequenceEndEvent):
             ended = self._open.pop()
+            if kind is yaml.MappingEndEvent:
+                # What becomes JSON on its way has its keys in order.
+                ended.value = dict(sorted(ended.value.items()))
             if ended.anchor:
                 self._anchors[ended.anchor] = ended.value
             self._put(ended.value, ended.line)
@@ -179,7 +183,7 @@ def _key(value: Any) -> str:
     if isinstance(value, str):
         return value
     if value is None or isinstance(value, (dict, list)):
-        raise ValueError(f"yaml: invalid map key: {value!r}")
+        raise ValueError(f"yaml: invalid map key: {go_syntax(value)}")
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:g}" if isinstance(value, float) else str(value)
