@@ -57,6 +57,17 @@ class NamespaceStrategy(Strategy):
             causes += [invalid_value("spec.finalizers", name, problem) for problem in problems]
         return causes
 
+    def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """The phase follows from the deletion. Models ValidateNamespaceStatusUpdate."""
+        phase = (new.get("status") or {}).get("phase") or ""
+        if new["metadata"].get("deletionTimestamp"):
+            wanted, when = "Terminating", "is not empty"
+        else:
+            wanted, when = "Active", "is empty"
+        if phase == wanted:
+            return []
+        return [invalid_value("status.Phase", phase, f"may only be '{wanted}' if `deletionTimestamp` {when}")]
+
     def field_names(self) -> tuple[str, ...]:
         """Beside the name."""
         return ("status.phase", "name")

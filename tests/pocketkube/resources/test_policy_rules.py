@@ -253,3 +253,13 @@ def test_a_range_may_only_be_joined_by_one_of_the_other_family(api: Api) -> None
     with pytest.raises(StatusError, match=r'spec.cidrs\[0\]: Invalid value: "10.98.0.0/24": field is immutable'):
         api.patch(resource, "more", {"spec": {"cidrs": ["10.98.0.0/24"]}})
     assert api.patch(resource, "more", wider)["spec"] == wider["spec"]
+
+
+def test_the_phase_of_a_namespace_follows_from_its_deletion(api: Api) -> None:
+    ending = {"status": {"phase": "Terminating"}}
+    with pytest.raises(StatusError) as caught:
+        api.patch("namespaces", "default", ending, subresource="status")
+    assert caught.value.message == (
+        'Namespace "default" is invalid: status.Phase: Invalid value: "Terminating": '
+        "may only be 'Active' if `deletionTimestamp` is empty"
+    )
