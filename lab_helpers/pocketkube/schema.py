@@ -215,5 +215,5 @@ def _described_field(model: Any, field: str) -> str:
 
 def _with_lists(text: str) -> str:
     """A description with its paragraphs' and lists' line ends, which became blanks in the client."""
-    text = re.sub(r"(?<=\S) {3}(?=[*-] )", "\n  ", text)
-    return re.sub(r"(?<=\S) {2}(?=[*-] |Populated by |Possible enum |Must be a DNS_)", "\n\n", text)
+    text = re.sub(r"(?<=\S) {3}(?=\* )", "\n  ", text)
+    return re.sub(r"(?<=\S) {2}(?=\* |Populated by |Possible enum |Must be a DNS_)", "\n\n", text)
