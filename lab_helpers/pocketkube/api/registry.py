@@ -252,12 +252,13 @@ class Registry:
             self._place(resource, old_meta["namespace"], meta)
         check_name(meta, name)
         version = meta.get("resourceVersion")
-        if version and not (version.isascii() and version.isdigit()):
-            raise StatusError.unclassified(f"strconv.ParseUint: parsing {go_quote(version)}: invalid syntax")
+        check_version(version)
         if version and version != "0" and version != old_meta["resourceVersion"]:
             raise StatusError.conflict(resource.name, name)
-        if not version and not strategy.unconditional_update:
-            return
+        if version in (None, "", "0") and not strategy.unconditional_update:
+            why = "Invalid value: 0: must be specified for an update"
+            unversioned = Cause("FieldValueInvalid", "metadata.resourceVersion", why)
+            raise StatusError.invalid(resource.name, name, [unversioned])
         meta["resourceVersion"] = old_meta["resourceVersion"]
 
     def _keep_system_fields(self, meta: Obj, old_meta: Obj, applied: bool) -> None:
@@ -369,6 +370,12 @@ def check_name(meta: Obj, name: str) -> None:
         raise StatusError.bad_request(f"the name of the object ({name} based on URL) {why}")
     if given != name:
         raise StatusError.bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
+
+
+def check_version(version: str | None) -> None:
+    """The resourceVersion of an update is a number."""
+    if version and not (version.isascii() and version.isdigit()):
+        raise StatusError.unclassified(f"strconv.ParseUint: parsing {go_quote(version)}: invalid syntax")
 
 
 def check_uid(resource: Resource, meta: Obj, uid: str | None) -> None:

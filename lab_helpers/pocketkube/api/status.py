@@ -89,7 +89,7 @@ NIL_MAP = Verbatim("null")
 def go_value(value: Any) -> str:
     """A bad value as upstream prints it: strings quoted, numbers bare, everything else as Go's compact JSON."""
     if value is None:
-        return '"null"'
+        return "null"
     if isinstance(value, Verbatim):
         return value
     if isinstance(value, str):

@@ -36,6 +36,12 @@ def address_warnings(text: str, path: str) -> list[str]:
     return [f'{path}: IPv6 address "{text}" should be in RFC 5952 canonical format ("{address}")']
 
 
+def canonical_problems(text: str) -> list[str]:
+    """That a valid address isn't written the one way it should be."""
+    address = str(ipaddress.ip_address(text))
+    return [] if address == text else [f'must be in canonical form ("{address}")']
+
+
 def range_warnings(text: str, path: str) -> list[str]:
     """As `address_warnings`, for a range."""
     try:

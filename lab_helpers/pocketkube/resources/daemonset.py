@@ -8,6 +8,7 @@ from __future__ import annotations
 from ..api.status import Cause, invalid_value, not_supported, required
 from ..objects import Obj
 from .metadata import validate_immutable
+from .pod_warnings import template_warnings
 from .strategy import Strategy
 from .workload import default_template, validate_not_negative, validate_selected, validate_share
 
@@ -59,6 +60,10 @@ class DaemonSetStrategy(Strategy):
         causes += validate_not_negative(spec, "minReadySeconds")
         causes += _validate_strategy(spec["updateStrategy"])
         return causes + validate_not_negative(spec, "revisionHistoryLimit")
+
+    def warnings(self, new: Obj, old: Obj | None) -> list[str]:
+        """See `pod_warnings`."""
+        return template_warnings(new, old, names_pods=False)
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """The selector is for life."""

@@ -18,6 +18,7 @@ class PodDisruptionBudgetStrategy(Strategy):
     """A minimum that stays, or a maximum that goes."""
 
     tracks_generation = True
+    unconditional_update = False
 
     def default(self, obj: Obj) -> None:
         """A budget without a selector selects nothing."""

@@ -6,10 +6,10 @@ Models pkg/apis/discovery/validation and core/validation ValidateEndpoints (v1.3
 
 from __future__ import annotations
 
-from ..api.status import Cause, duplicate, forbidden_field, invalid_value, not_supported, required, too_many
+from ..api.status import Cause, duplicate, invalid_value, not_supported, required, too_many
 from ..objects import Obj
-from .addresses import special_address_problem
-from .metadata import validate_immutable
+from .addresses import address_warnings, canonical_problems, special_address_problem
+from .metadata import validate_immutable, validate_labels
 from .naming import (
     ip_problems,
     label_key_problems,
@@ -21,7 +21,8 @@ from .naming import (
 from .service_validation import PROTOCOLS
 from .strategy import Strategy
 
-_MOST_ENDPOINTS, _MOST_PORTS, _MOST_ADDRESSES, _MOST_ZONES = 1000, 20000, 100, 8
+_MOST_ENDPOINTS, _MOST_PORTS, _MOST_ADDRESSES, _MOST_HINTS = 1000, 20000, 100, 8
+_MOST_TOPOLOGY = 16
 _DEPRECATED = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 
 
@@ -36,8 +37,9 @@ class EndpointSliceStrategy(Strategy):
         for port in obj.get("ports") or []:
             port.setdefault("name", "")
             port.setdefault("protocol", "TCP")
-        for endpoint in obj.setdefault("endpoints", []) or []:
+        for endpoint in obj.setdefault("endpoints", None) or []:
             endpoint.setdefault("conditions", {})
+        obj.setdefault("ports", None)
 
     def validate(self, obj: Obj) -> list[Cause]:
         """Models ValidateEndpointSlice."""
@@ -48,13 +50,15 @@ class EndpointSliceStrategy(Strategy):
         elif kind not in ("IPv4", "IPv6", "FQDN"):
             causes.append(not_supported("addressType", kind, ["FQDN", "IPv4", "IPv6"]))
         endpoints, ports = obj.get("endpoints") or [], obj.get("ports") or []
+        if len(ports) > _MOST_PORTS:
+            causes.append(too_many("ports", len(ports), _MOST_PORTS))
+        else:
+            causes += _validate_ports(ports)
         if len(endpoints) > _MOST_ENDPOINTS:
             return [*causes, too_many("endpoints", len(endpoints), _MOST_ENDPOINTS)]
         for index, endpoint in enumerate(endpoints):
             causes += _validate_endpoint(endpoint, kind, f"endpoints[{index}]")
-        if len(ports) > _MOST_PORTS:
-            return [*causes, too_many("ports", len(ports), _MOST_PORTS)]
-        return causes + _validate_ports(ports)
+        return causes
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """The kind of addresses is for life."""
@@ -62,8 +66,13 @@ class EndpointSliceStrategy(Strategy):
         return self.validate(new) + fixed
 
     def warnings(self, new: Obj, old: Obj | None) -> list[str]:
-        """Models core/util warnings for FQDN slices."""
-        return ["FQDN endpoints are deprecated"] if new.get("addressType") == "FQDN" and old is None else []
+        """Names instead of addresses, and addresses in an unusual form."""
+        kind = new.get("addressType")
+        found = ["spec.addressType: FQDN endpoints are deprecated"] if kind == "FQDN" and old is None else []
+        for index, endpoint in enumerate(new.get("endpoints") or []):
+            for number, address in enumerate(endpoint.get("addresses") or [] if kind != "FQDN" else []):
+                found += address_warnings(address, f"endpoints[{index}].addresses[{number}]")
+        return found
 
 
 def _validate_endpoint(endpoint: Obj, kind: str, path: str) -> list[Cause]:
@@ -74,42 +83,65 @@ def _validate_endpoint(endpoint: Obj, kind: str, path: str) -> list[Cause]:
     elif len(addresses) > _MOST_ADDRESSES:
         causes.append(too_many(f"{path}.addresses", len(addresses), _MOST_ADDRESSES))
     for index, address in enumerate(addresses):
-        causes += _validate_address(address, kind, f"{path}.addresses[{index}]")
+        causes += _validate_address(address, kind, f"{path}.addresses", index)
     if endpoint.get("nodeName") is not None:
         name = endpoint["nodeName"]
         causes += [invalid_value(f"{path}.nodeName", name, problem) for problem in subdomain_problems(name)]
-    if endpoint.get("deprecatedTopology"):
-        causes.append(forbidden_field(f"{path}.deprecatedTopology", "may not be set"))
-    causes += _validate_hints(endpoint.get("hints") or {}, f"{path}.hints")
+    topology = endpoint.get("deprecatedTopology") or {}
+    if len(topology) > _MOST_TOPOLOGY:
+        causes.append(too_many(f"{path}.deprecatedTopology", len(topology), _MOST_TOPOLOGY))
+    causes += validate_labels(topology, f"{path}.deprecatedTopology")
     if endpoint.get("hostname") is not None:
         name = endpoint["hostname"]
         causes += [invalid_value(f"{path}.hostname", name, problem) for problem in label_problems(name)]
-    return causes
+    return causes + _validate_hints(endpoint.get("hints") or {}, f"{path}.hints")
 
 
 def _validate_hints(hints: Obj, path: str) -> list[Cause]:
-    """The zones that an endpoint is meant for."""
+    """The zones and nodes that an endpoint is meant for."""
     causes: list[Cause] = []
-    zones = [zone.get("name") or "" for zone in hints.get("forZones") or []]
-    if len(zones) > _MOST_ZONES:
-        return [too_many(f"{path}.forZones", len(zones), _MOST_ZONES)]
-    for index, zone in enumerate(zones):
-        where = f"{path}.forZones[{index}].name"
-        causes += [duplicate(where, zone)] if zone in zones[:index] else []
-        causes += [invalid_value(where, zone, problem) for problem in label_value_problems(zone)]
+    for field, check in (("forZones", label_value_problems), ("forNodes", subdomain_problems)):
+        names = [hint.get("name") or "" for hint in hints.get(field) or []]
+        if len(names) > _MOST_HINTS:
+            return [*causes, too_many(f"{path}.{field}", len(names), _MOST_HINTS)]
+        for index, name in enumerate(names):
+            where = f"{path}.{field}[{index}].name"
+            causes += [duplicate(where, name)] if name in names[:index] else []
+            causes += [invalid_value(where, name, problem) for problem in check(name)]
     return causes
 
 
-def _validate_address(address: str, kind: str, path: str) -> list[Cause]:
+def _validate_address(address: str, kind: str, path: str, index: int) -> list[Cause]:
+    where = f"{path}[{index}]"
     if kind == "FQDN":
-        return [invalid_value(path, address, problem) for problem in subdomain_problems(address)]
-    if ip_problems(address):
-        return [invalid_value(path, address, problem) for problem in ip_problems(address)]
-    if kind and (":" in address) != (kind == "IPv6"):
-        example = "IPv6 address" if kind == "IPv6" else "IPv4 address"
-        return [invalid_value(path, address, f"must be an {example}")]
+        return _validate_domain(address, where)
+    if kind not in ("IPv4", "IPv6"):
+        return []
+    problems = ip_problems(address)
+    if not problems and kind == "IPv6":
+        problems = canonical_problems(address)
+    if problems:
+        return [invalid_value(where, address, problem) for problem in problems]
+    causes: list[Cause] = []
+    if (":" in address) != (kind == "IPv6"):
+        # Upstream names the list, not the address.
+        causes.append(invalid_value(path, address, f"must be an {kind} address"))
     special = special_address_problem(address)
-    return [invalid_value(path, address, special)] if special else []
+    return [*causes, invalid_value(where, address, special)] if special else causes
+
+
+def _validate_domain(text: str, path: str) -> list[Cause]:
+    """Models IsFullyQualifiedDomainName."""
+    if not text:
+        return [required(path)]
+    name = text.removesuffix(".")
+    problems = subdomain_problems(name)
+    if problems:
+        return [invalid_value(path, name, ",".join(problems))]
+    if "." not in name:
+        return [invalid_value(path, name, "should be a domain with at least two segments separated by dots")]
+    wrong = [(label, label_problems(label)) for label in name.split(".") if label_problems(label)]
+    return [invalid_value(path, wrong[0][0], ",".join(wrong[0][1]))] if wrong else []
 
 
 def _validate_ports(ports: list[Obj]) -> list[Cause]:
@@ -151,7 +183,12 @@ class EndpointsStrategy(Strategy):
 
     def warnings(self, new: Obj, old: Obj | None) -> list[str]:
         """Deprecated, says every write."""
-        return list(self.deprecations)
+        found = list(self.deprecations)
+        for index, subset in enumerate(new.get("subsets") or []):
+            for field in ("addresses", "notReadyAddresses"):
+                for number, address in enumerate(subset.get(field) or []):
+                    found += address_warnings(address.get("ip") or "", f"subsets[{index}].{field}[{number}].ip")
+        return found
 
 
 def _validate_endpoint_address(address: Obj, path: str) -> list[Cause]:
@@ -184,4 +221,8 @@ def _validate_subset(subset: Obj, path: str) -> list[Cause]:
         causes += [invalid_value(f"{where}.port", number, problem) for problem in port_number_problems(number)]
         if port["protocol"] not in PROTOCOLS:
             causes.append(not_supported(f"{where}.protocol", port["protocol"], PROTOCOLS))
+        protocol = port.get("appProtocol")
+        if protocol is not None:
+            where = f"{where}.appProtocol"
+            causes += [invalid_value(where, protocol, problem) for problem in label_key_problems(protocol)]
     return causes

@@ -16,6 +16,13 @@ def validate_label_selector(selector: Obj, path: str) -> list[Cause]:
     return causes
 
 
+def shown_selector(selector: Obj) -> Obj:
+    """A selector as messages show it: every expression has a key and an operator, even an empty one."""
+    shown = {"matchLabels": selector["matchLabels"]} if selector.get("matchLabels") else {}
+    expressions = [{"key": "", "operator": "", **expression} for expression in selector.get("matchExpressions") or []]
+    return {**shown, "matchExpressions": expressions} if expressions else shown
+
+
 def _validate_expression(expression: Obj, path: str) -> list[Cause]:
     causes: list[Cause] = []
     operator, values = expression.get("operator") or "", expression.get("values") or []

@@ -63,6 +63,8 @@ _LABEL_1035_PROBLEM = _regex_problem(
 _QUALIFIED_START = (
     "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
 )
+_NO_ADDRESS = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+_BITS_BEYOND = "must not have bits set beyond the prefix length"
 _QUALIFIED_EXAMPLES = ("MyName", "my.name", "123-abc")
 
 
@@ -164,7 +166,7 @@ def ip_problems(text: str) -> list[str]:
     except ValueError:
         if _is_address_but_for_zeros(text):
             return ["must not have leading 0s"]
-        return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
+        return [_NO_ADDRESS]
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         return ["must not be an IPv4-mapped IPv6 address"]
     return []
@@ -178,11 +180,19 @@ def _is_address_but_for_zeros(text: str) -> bool:
 
 def cidr_problems(text: str) -> list[str]:
     """Problems of an address range."""
+    wrong = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+    address, slash, length = text.partition("/")
+    if not slash or not re.fullmatch("[0-9]{1,3}", length) or ip_problems(address) == [_NO_ADDRESS]:
+        return [wrong]
+    if _is_address_but_for_zeros(address) and ip_problems(address) or (length != "0" and length.startswith("0")):
+        return ["must not have leading 0s in IP or prefix length"]
     try:
-        ipaddress.ip_network(text, strict=False)
+        network = ipaddress.ip_network(text, strict=False)
     except ValueError:
-        return ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"]
-    return [] if "/" in text else ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"]
+        return [wrong]
+    if ip_problems(address):
+        return ["must not have an IPv4-mapped IPv6 address"]
+    return [] if network.network_address == ipaddress.ip_address(address) else [_BITS_BEYOND]
 
 
 def env_name_problems(text: str) -> list[str]:

@@ -17,8 +17,6 @@ _MUST_BE_POSITIVE = "must be greater than 0"
 class NodeStrategy(Strategy):
     """A machine that Pods run on."""
 
-    creates_on_update = True
-
     def default(self, obj: Obj) -> None:
         """The address range is listed too."""
         spec = obj.setdefault("spec", {})

@@ -41,6 +41,8 @@ _ENTERED = ("pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "servi
 class RoleStrategy(Strategy):
     """Roles and ClusterRoles."""
 
+    creates_on_update = True
+
     def __init__(self, check: EscalationCheck, *, namespaced: bool) -> None:
         self._check = check
         self._namespaced = namespaced
@@ -82,6 +84,8 @@ class RoleStrategy(Strategy):
 
 class RoleBindingStrategy(Strategy):
     """RoleBindings and ClusterRoleBindings."""
+
+    creates_on_update = True
 
     def __init__(self, check: EscalationCheck, *, namespaced: bool) -> None:
         self._check = check

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from ..api.status import Cause, StatusError, invalid_value
 from ..objects import Obj, name_of, namespace_of
+from .addresses import address_warnings, range_warnings
 from .allocators import NodePortAllocator, NotAllocated, ServiceIPAllocator, cluster_ips, node_ports
 from .naming import label_problems
 from .service_validation import (
+    TOPOLOGY_HINTS,
+    TOPOLOGY_MODE,
     is_externally_accessible,
     is_headless,
     needs_cluster_ip,
@@ -24,9 +27,9 @@ from .service_validation import (
 from .strategy import Strategy, Undo, nothing
 
 _AFFINITY_SECONDS = 10800
+_OLD_HINTS = f"annotation {TOPOLOGY_HINTS} is deprecated, please use {TOPOLOGY_MODE} instead"
 _EXTERNAL_IPS = "spec.externalIPs is deprecated and may no longer be implemented in some clusters"
 _PREFER_CLOSE = 'spec.trafficDistribution: "PreferClose" is deprecated; use "PreferSameZone"'
-_HINTS, _MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
 
 
 class ServiceStrategy(Strategy):
@@ -107,11 +110,14 @@ class ServiceStrategy(Strategy):
         alias, headless = spec["type"] == "ExternalName", spec["type"] == "ClusterIP" and is_headless(spec)
         affinity, addresses = spec["sessionAffinity"] != "None", spec.get("externalIPs")
         said = (
-            (_HINTS in annotations, f"annotation {_HINTS} is deprecated, please use {_MODE} instead"),
+            (TOPOLOGY_HINTS in annotations, _OLD_HINTS),
+            *((True, text) for text in _address_warnings(spec, ("clusterIPs",) if not is_headless(spec) else ())),
             (headless and spec.get("loadBalancerIP"), "spec.loadBalancerIP is ignored for headless services"),
             (headless and addresses, "spec.externalIPs is ignored for headless services"),
             (headless and affinity, "spec.SessionAffinity is ignored for headless services"),
+            *((True, text) for text in _address_warnings(spec, ("externalIPs",))),
             (addresses and not headless and not alias, _EXTERNAL_IPS),
+            *((True, text) for text in _address_warnings(spec, ("loadBalancerIP", "loadBalancerSourceRanges"))),
             (alias and addresses, 'spec.externalIPs is ignored when spec.type is "ExternalName"'),
             (
                 spec.get("externalName") and not alias,
@@ -186,7 +192,7 @@ class ServiceStrategy(Strategy):
             return
         asked = (spec.get("clusterIPs") or [""])[0]
         name = new["metadata"].get("name")
-        if not name:
+        if not name and not dry_run:
             raise _nameless(self._addresses, asked)
         address = self._asked_address(new, asked, dry_run) if asked else self._any_address(new, dry_run)
         if not dry_run:
@@ -220,14 +226,14 @@ class ServiceStrategy(Strategy):
             wants = spec["type"] == "NodePort" or spec.get("allocateLoadBalancerNodePorts") is not False
             # Asked ports first, so that none of them is given away to a port that doesn't mind.
             for index, port in enumerate(spec.get("ports") or []):
-                if port.get("nodePort") and given.get(port["port"]) != port["nodePort"]:
+                if port.get("nodePort") and given.get(port.get("port", 0)) != port["nodePort"]:
                     path = f"spec.ports[{index}].nodePort"
                     self._take_port(new, path, port["nodePort"], held | (got if old else set()), got)
-                    given.setdefault(port["port"], port["nodePort"])
+                    given.setdefault(port.get("port", 0), port["nodePort"])
             for port in spec.get("ports") or []:
                 if wants and not port.get("nodePort"):
                     port["nodePort"] = self._shared_port(spec, given, port) or self._next_port(got)
-                    given.setdefault(port["port"], port["nodePort"])
+                    given.setdefault(port.get("port", 0), port["nodePort"])
         if needs_health_check_port(spec):
             if spec.get("healthCheckNodePort"):
                 self._take_port(new, "spec.healthCheckNodePort", spec["healthCheckNodePort"], held, got)
@@ -236,7 +242,7 @@ class ServiceStrategy(Strategy):
 
     def _shared_port(self, spec: Obj, given: dict[int, int], port: Obj) -> int | None:
         """The same port number under another protocol shares its nodePort."""
-        candidate = given.get(port["port"])
+        candidate = given.get(port.get("port", 0))
         used = {(other.get("protocol"), other.get("nodePort")) for other in spec["ports"]}
         return candidate if candidate and (port["protocol"], candidate) not in used else None
 
@@ -292,6 +298,19 @@ class ServiceStrategy(Strategy):
         families[:] = families or ["IPv4"]
 
 
+def _address_warnings(spec: Obj, fields: tuple[str, ...]) -> list[str]:
+    """Addresses that are not written as they should be."""
+    found: list[str] = []
+    for field in fields:
+        value = spec.get(field) or []
+        if isinstance(value, str):
+            found += address_warnings(value, f"spec.{field}")
+            continue
+        check = range_warnings if field == "loadBalancerSourceRanges" else address_warnings
+        found += [text for index, item in enumerate(value) for text in check(item, f"spec.{field}[{index}]")]
+    return found
+
+
 def _invalid(name: str, *causes: Cause) -> StatusError:
     return StatusError.invalid("Service", name, causes)
 
@@ -324,7 +343,7 @@ def _keep_allocated(new: Obj, old: Obj) -> None:
         if not new.get("clusterIPs") and new.get("clusterIP") == old.get("clusterIP") and "clusterIPs" in old:
             new["clusterIPs"] = list(old["clusterIPs"])
     if needs_node_port(old) and needs_node_port(new):
-        known = {(port.get("protocol"), port["port"]): port.get("nodePort") for port in old.get("ports") or []}
+        known = {(port.get("protocol"), port.get("port", 0)): port.get("nodePort") for port in old.get("ports") or []}
         taken = {port.get("nodePort") for port in new.get("ports") or []}
         for port in new.get("ports") or []:
             kept = known.get((port.get("protocol"), port.get("port")))
@@ -338,7 +357,7 @@ def _normalize_cluster_ips(new: Obj, old: Obj) -> None:
     """`clusterIP` and the first of `clusterIPs` are one value. Models normalizeClusterIPs."""
     if new.get("clusterIP") == old.get("clusterIP"):
         return
-    if new.get("clusterIPs") != old.get("clusterIPs"):
+    if new.get("clusterIPs") and new.get("clusterIPs") != old.get("clusterIPs"):
         return
     if new.get("clusterIP"):
         new["clusterIPs"] = [new["clusterIP"], *(new.get("clusterIPs") or [])[1:]]

@@ -23,6 +23,8 @@ _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _POLICIES = ("Cluster", "Local")
 _DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
 _FAMILY_POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
+TOPOLOGY_HINTS, TOPOLOGY_MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
+_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
 _LONGEST_AFFINITY = 86400
 _LB_ONLY = "may only be used when `type` is 'LoadBalancer'"
 
@@ -55,7 +57,7 @@ def is_headless(spec: Obj) -> bool:
 def validate_service(obj: Obj) -> list[Cause]:
     """A Service, metadata apart."""
     spec: Obj = obj["spec"]
-    causes: list[Cause] = []
+    causes = _validate_topology(obj["metadata"].get("annotations") or {})
     ports = spec.get("ports") or []
     if not ports and not is_headless(spec) and spec["type"] != "ExternalName":
         causes.append(required("spec.ports"))
@@ -72,8 +74,27 @@ def validate_service(obj: Obj) -> list[Cause]:
         causes.append(not_supported("spec.type", spec["type"], _TYPES))
     causes += _validate_node_ports(spec)
     causes += _validate_duplicate_ports(ports)
-    causes += _validate_load_balancer(spec)
+    causes += _validate_ranges_annotation(obj) + _validate_load_balancer(spec)
     return causes + _validate_policies(spec)
+
+
+def _validate_topology(annotations: Obj) -> list[Cause]:
+    """The old annotation and the new one say the same."""
+    old, new = annotations.get(TOPOLOGY_HINTS), annotations.get(TOPOLOGY_MODE)
+    if old is None or new is None or old == new:
+        return []
+    why = f"must match annotations[{TOPOLOGY_HINTS}] when both are specified"
+    return [invalid_value(f"metadata.annotations[{TOPOLOGY_MODE}]", new, why)]
+
+
+def _validate_ranges_annotation(obj: Obj) -> list[Cause]:
+    """Source ranges as they were given before there was a field for them."""
+    text, path = (obj["metadata"].get("annotations") or {}).get(_RANGES), f"metadata.annotations[{_RANGES}]"
+    if text is None or obj["spec"].get("loadBalancerSourceRanges"):
+        return []
+    causes = [] if obj["spec"]["type"] == "LoadBalancer" else [forbidden_field(path, _LB_ONLY)]
+    ranges = [part.strip() for part in text.split(",")] if text.strip() else []
+    return causes + [invalid_value(path, part, problem) for part in ranges for problem in cidr_problems(part)]
 
 
 def validate_external_address(address: str, path: str) -> list[Cause]:
@@ -162,7 +183,26 @@ def validate_cluster_ips(spec: Obj) -> list[Cause]:
     policy = spec.get("ipFamilyPolicy")
     if policy is not None and policy not in _FAMILY_POLICIES:
         causes.append(not_supported("spec.ipFamilyPolicy", policy, _FAMILY_POLICIES))
-    return causes + _validate_addresses(listed)
+    malformed = _validate_addresses(listed)
+    causes += malformed
+    if len(listed) > 2:
+        causes.append(invalid_value("spec.clusterIPs", listed, "may only hold up to 2 values"))
+    return causes if malformed else causes + _validate_stacks(listed, families)
+
+
+def _validate_stacks(listed: list[str], families: list[str]) -> list[Cause]:
+    """One address a family, in the order of the families."""
+    causes: list[Cause] = []
+    if len(listed) > 1 and len({":" in address for address in listed}) < 2:
+        why = "may specify no more than one IP for each IP family"
+        causes.append(invalid_value("spec.clusterIPs", listed, why))
+    if listed == ["None"]:
+        return causes
+    for index, (address, family) in enumerate(zip(listed, families, strict=False)):
+        if family in ("IPv4", "IPv6") and (":" in address) != (family == "IPv6"):
+            why = f"expected an {family} value as indicated by `ipFamilies[{index}]`"
+            causes.append(invalid_value(f"spec.clusterIPs[{index}]", address, why))
+    return causes
 
 
 def _validate_addresses(listed: list[str]) -> list[Cause]:
@@ -174,8 +214,6 @@ def _validate_addresses(listed: list[str]) -> list[Cause]:
             continue
         problems = ip_problems(address)
         causes += [invalid_value(f"spec.clusterIPs[{index}]", address, problem) for problem in problems]
-    if len(listed) > 2:
-        causes.append(invalid_value("spec.clusterIPs", listed, "may only hold up to 2 values"))
     return causes
 
 
@@ -217,16 +255,20 @@ def _validate_load_balancer(spec: Obj) -> list[Cause]:
     if ranges and not is_balancer:
         causes.append(forbidden_field(path, _LB_ONLY))
     for index, value in enumerate(ranges):
-        causes += [invalid_value(f"{path}[{index}]", value, problem) for problem in cidr_problems(value.strip())]
+        clean = value.strip()
+        causes += [invalid_value(f"{path}[{index}]", clean, problem) for problem in cidr_problems(clean)]
     if spec.get("allocateLoadBalancerNodePorts") is not None and not is_balancer:
         causes.append(forbidden_field("spec.allocateLoadBalancerNodePorts", _LB_ONLY))
+    return causes + _validate_class(spec)
+
+
+def _validate_class(spec: Obj) -> list[Cause]:
     load_class = spec.get("loadBalancerClass")
-    if load_class is not None and not is_balancer:
-        causes.append(forbidden_field("spec.loadBalancerClass", _LB_ONLY))
-    elif load_class is not None:
-        problems = label_key_problems(load_class)
-        causes += [invalid_value("spec.loadBalancerClass", load_class, problem) for problem in problems]
-    return causes
+    if load_class is None:
+        return []
+    if spec["type"] != "LoadBalancer":
+        return [forbidden_field("spec.loadBalancerClass", _LB_ONLY)]
+    return [invalid_value("spec.loadBalancerClass", load_class, problem) for problem in label_key_problems(load_class)]
 
 
 def _validate_policies(spec: Obj) -> list[Cause]:
@@ -239,6 +281,10 @@ def _validate_policies(spec: Obj) -> list[Cause]:
     elif external not in _POLICIES:
         causes.append(not_supported("spec.externalTrafficPolicy", external, _POLICIES))
     health = spec.get("healthCheckNodePort") or 0
+    if needs_health_check_port(spec) and health:
+        causes += [
+            invalid_value("spec.healthCheckNodePort", health, problem) for problem in port_number_problems(health)
+        ]
     if not needs_health_check_port(spec) and health:
         why = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
         causes.append(invalid_value("spec.healthCheckNodePort", health, why))
@@ -256,29 +302,67 @@ def validate_service_update(new: Obj, old: Obj) -> list[Cause]:
     spec, before = new["spec"], old["spec"]
     causes: list[Cause] = []
     if needs_cluster_ip(spec) and needs_cluster_ip(before):
-        had, has = before.get("clusterIPs") or [], spec.get("clusterIPs") or []
-        if had and not has:
-            causes.append(invalid_value("spec.clusterIPs[0]", has, "primary clusterIP can not be unset"))
-        elif had and has[0] != had[0]:
-            causes.append(invalid_value("spec.clusterIPs[0]", has, "may not change once set"))
+        causes += _validate_kept_addresses(spec, before) + _validate_kept_families(spec, before)
     had_class, has_class = before.get("loadBalancerClass"), spec.get("loadBalancerClass")
     if before["type"] == spec["type"] == "LoadBalancer" and has_class != had_class:
         causes.append(invalid_value("spec.loadBalancerClass", has_class, "may not change once set"))
+    causes += _validate_class(spec)  # upstream looks at it once more for an update
     checked = needs_health_check_port(before) and needs_health_check_port(spec)
     if checked and spec.get("healthCheckNodePort") != before.get("healthCheckNodePort"):
         causes.append(forbidden_field("spec.healthCheckNodePort", "field is immutable"))
     return causes + validate_service(new)
 
 
+def _validate_kept_addresses(spec: Obj, before: Obj) -> list[Cause]:
+    """Models validateUpgradeDowngradeClusterIPs."""
+    had, has = before.get("clusterIPs") or [], spec.get("clusterIPs") or []
+    if is_headless(spec) and is_headless(before):
+        return []
+    path, causes = "spec.clusterIPs", list[Cause]()
+    if len(had) == len(has):
+        for index, address in enumerate(had):
+            if address != has[index]:
+                causes.append(invalid_value(f"{path}[{index}]", has, "may not change once set"))
+    elif had and not has:
+        # Upstream shows a list that was left out as null.
+        causes.append(invalid_value(f"{path}[0]", spec.get("clusterIPs"), "primary clusterIP can not be unset"))
+    elif had and has[0] != had[0]:
+        causes.append(invalid_value(f"{path}[0]", has, "may not change once set"))
+    return causes
+
+
+def _validate_kept_families(spec: Obj, before: Obj) -> list[Cause]:
+    """Models validateUpgradeDowngradeIPFamilies."""
+    if is_headless(spec) or is_headless(before):
+        return []
+    had, has = before.get("ipFamilies") or [], spec.get("ipFamilies") or []
+    path, why = "spec.ipFamilies[0]", "may not change once set"
+    if len(had) == len(has):
+        return [invalid_value(path, has, why) for old, new in zip(had, has, strict=True) if old != new]
+    return [invalid_value(path, spec.get("clusterIPs"), why)] if had and has and has[0] != had[0] else []
+
+
 def validate_status(obj: Obj) -> list[Cause]:
     """The addresses that a load balancer reports."""
     causes: list[Cause] = []
-    balancer = (obj.get("status") or {}).get("loadBalancer") or {}
-    for index, ingress in enumerate(balancer.get("ingress") or []):
-        path = f"status.loadBalancer.ingress[{index}]"
-        if ingress.get("ip"):
-            causes += [invalid_value(f"{path}.ip", ingress["ip"], problem) for problem in ip_problems(ingress["ip"])]
-        if ingress.get("hostname"):
-            problems = subdomain_problems(ingress["hostname"])
-            causes += [invalid_value(f"{path}.hostname", ingress["hostname"], problem) for problem in problems]
+    balancer, path = (obj.get("status") or {}).get("loadBalancer") or {}, "status.loadBalancer.ingress"
+    entries = balancer.get("ingress") or []
+    if entries and obj["spec"]["type"] != "LoadBalancer":
+        return [forbidden_field(path, "may only be used when `spec.type` is 'LoadBalancer'")]
+    for index, ingress in enumerate(entries):
+        causes += _validate_ingress(ingress, f"{path}[{index}]")
+    return causes
+
+
+def _validate_ingress(ingress: Obj, path: str) -> list[Cause]:
+    address, mode, host = ingress.get("ip") or "", ingress.get("ipMode"), ingress.get("hostname") or ""
+    causes = [invalid_value(f"{path}.ip", address, problem) for problem in ip_problems(address)] if address else []
+    if mode is not None and not address:
+        causes.append(forbidden_field(f"{path}.ipMode", "may not be specified when `ip` is not set"))
+    elif mode is not None and mode not in ("Proxy", "VIP"):
+        causes.append(not_supported(f"{path}.ipMode", mode, ["Proxy", "VIP"]))
+    if host:
+        causes += [invalid_value(f"{path}.hostname", host, problem) for problem in subdomain_problems(host)]
+        if not ip_problems(host):
+            causes.append(invalid_value(f"{path}.hostname", host, "must be a DNS name, not an IP address"))
     return causes

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ..api.status import Cause, forbidden_field, invalid_value
 from ..objects import Obj
 from .naming import label_problems
+from .pod_warnings import template_warnings
 from .strategy import Strategy
 from .workload import default_template, validate_not_negative, validate_selected
 
@@ -67,6 +68,10 @@ class StatefulSetStrategy(Strategy):
             owner="StatefulSet",
             empty="empty selector is invalid for statefulset",
         )
+
+    def warnings(self, new: Obj, old: Obj | None) -> list[str]:
+        """See `pod_warnings`."""
+        return template_warnings(new, old, names_pods=False)
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Who the Pods are is for life."""

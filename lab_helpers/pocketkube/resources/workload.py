@@ -11,7 +11,7 @@ from typing import Any
 from ..api.selectors import compile_label_selector
 from ..api.status import NIL_MAP, Cause, forbidden_field, invalid_value, not_supported, required
 from ..objects import Obj, matches_labels
-from .label_selector import validate_label_selector
+from .label_selector import shown_selector, validate_label_selector
 from .metadata import validate_immutable
 from .pod_defaults import default_pod_spec
 from .pod_validation import validate_template
@@ -55,9 +55,9 @@ def validate_selected(
     if selector is None:
         causes.append(required("spec.selector"))
     elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
-        causes.append(invalid_value("spec.selector", selector, empty))
+        causes.append(invalid_value("spec.selector", shown_selector(selector), empty))
     if malformed:
-        return [*causes, invalid_value("spec.selector", selector, "invalid label selector")]
+        return [*causes, invalid_value("spec.selector", shown_selector(selector or {}), "invalid label selector")]
     labels = _template_labels(spec["template"])
     if selector is None or not compile_label_selector(selector).matches(labels or {}):
         causes.append(invalid_value(_LABELS, NIL_MAP if labels is None else labels, _MISMATCH))
@@ -201,7 +201,9 @@ def _validate_strategy(strategy: Obj) -> list[Cause]:
         why = "may not be specified when strategy `type` is 'Recreate'"
         return [forbidden_field("spec.strategy.rollingUpdate", why)]
     if kind != "RollingUpdate":
-        shown = {"Type": kind, "RollingUpdate": rolling}
+        internal = {"MaxUnavailable": 0, "MaxSurge": 0}
+        internal |= {field[0].upper() + field[1:]: value for field, value in (rolling or {}).items()}
+        shown = {"Type": kind, "RollingUpdate": None if rolling is None else internal}
         return [not_supported("spec.strategy", shown, ["Recreate", "RollingUpdate"])]
     path = "spec.strategy.rollingUpdate"
     unavailable, surge = (rolling or {}).get("maxUnavailable", 0), (rolling or {}).get("maxSurge", 0)
