@@ -11,7 +11,7 @@ Finding out who sent a request is left to `authentication.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,17 +83,6 @@ def service_account_user(namespace: str, name: str, extra: dict[str, list[str]] 
     return User(f"system:serviceaccount:{namespace}:{name}", groups, extra or {}, uid)
 
 
-def impersonated_user(name: str, groups: Sequence[str]) -> User:
-    """Who an administrator acts as (`kubectl --as`). Models apiserver pkg/endpoints/filters/impersonation (v1.36)."""
-    if name == ANONYMOUS.name:
-        return ANONYMOUS
-    prefix, _, account = name.rpartition(":")
-    kind, _, namespace = prefix.rpartition(":")
-    if kind == "system:serviceaccount" and not groups:
-        return service_account_user(namespace, account)
-    return User(name, tuple(dict.fromkeys((*groups, AUTHENTICATED))))
-
-
 def is_allowed(user: User, asked: Attributes, grants: Grants = no_grants) -> bool:
     """The policy above, and what was granted beside it."""
     return user.is_master or _is_allowed_to_all(user, asked) or grants(user, asked)
@@ -101,7 +90,7 @@ def is_allowed(user: User, asked: Attributes, grants: Grants = no_grants) -> boo
 
 def _is_allowed_to_all(user: User, asked: Attributes) -> bool:
     if not asked.resource:
-        open_to_user = _PUBLIC_PATHS if user is ANONYMOUS else DISCOVERY_PATHS
+        open_to_user = DISCOVERY_PATHS if AUTHENTICATED in user.groups else _PUBLIC_PATHS
         return asked.verb in ("get", "head") and _is_below(asked.path, open_to_user)
     return AUTHENTICATED in user.groups and asked.verb == "create" and asked.resource in _SELF_REVIEWS
 

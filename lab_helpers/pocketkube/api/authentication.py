@@ -1,4 +1,4 @@
-"""Who sent a request: client certificates, service account tokens, impersonation; and who gets a token.
+"""Who sent a request, by client certificate or service account token; and who gets a token.
 
 What users may is left to `auth.py`, what is in a token to `tokens.py`.
 Models apiserver pkg/authentication/request, pkg/serviceaccount/claims.go and
@@ -16,8 +16,10 @@ from aiohttp import web
 
 from ..objects import Obj, is_deleting, labels_of, name_of, namespace_of, uid_of
 from ..resources.table import RESOURCES
-from .auth import ANONYMOUS, TRUSTED, User, impersonated_user, service_account_user, user_of_certificate
+from .auth import ANONYMOUS, TRUSTED, User, service_account_user, user_of_certificate
+from .impersonation import impersonate
 from .operations import Operations
+from .rbac import Roles
 from .status import StatusError, go_quote
 from .tokens import BOUND_KINDS, Claims, TokenAuthority
 
@@ -31,6 +33,7 @@ class Authenticator:
     def __init__(self, operations: Operations, tokens: TokenAuthority) -> None:
         self._operations = operations
         self._tokens = tokens
+        self._roles = Roles(operations.store)
 
     def user_of_request(self, request: web.BaseRequest) -> User:
         """Who sent it, or StatusError 401 for a token that is worth nothing."""
@@ -40,13 +43,7 @@ class Authenticator:
         if transport.get_extra_info("sslcontext") is None:
             return TRUSTED
         user = self._identify(request, transport.get_extra_info("peercert"))
-        impersonated = request.headers.get("Impersonate-User")
-        if not impersonated and "Impersonate-Group" in request.headers:
-            groups = request.headers.getall("Impersonate-Group")
-            raise StatusError.internal(f"requested groups {groups} without impersonating a user")
-        if impersonated and user.is_master:
-            return impersonated_user(impersonated, request.headers.getall("Impersonate-Group", []))
-        return user
+        return impersonate(user, request.headers, self._roles.allow)
 
     def user_of_token(self, token: str, audiences: Sequence[str] = ()) -> tuple[User, list[str]] | None:
         """Whose token it is and for which of the audiences, if its account and what it is bound to are still there."""

@@ -46,6 +46,7 @@ _GRACE_SECONDS = 1.0
 _CLOSING = (401, 403, 408, 413)
 """Answers after which nothing more is expected of a client."""
 
+_VERBS = {"POST": "create", "PUT": "update"}
 _HEALTH_CHECKS = ("healthz", "livez", "readyz")
 
 log = logging.getLogger(__name__)
@@ -172,7 +173,8 @@ class ApiServer:
             request[ROUTE] = route
             return await self._handlers.handle(Call(request, route, request.rel_url.query, user))
         plural = parts[2] if parts[0] == "namespaces" and len(parts) > 2 else parts[0]
-        authorize(user, Attributes(request.method.lower(), request.path, group, plural), self._roles.allow)
+        verb = _VERBS.get(request.method, request.method.lower())
+        authorize(user, Attributes(verb, request.path, group, plural), self._roles.allow)
         if self._router.serves(group, version):
             raise StatusError.no_such_path()
         refuse_left_out(request.method, group)

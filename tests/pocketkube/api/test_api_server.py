@@ -103,9 +103,15 @@ def test_an_administrator_may_act_as_another() -> None:
         assert (await served.post(review, question)).json["status"]["allowed"] is True
         as_jane = await served.post(review, question, Impersonate_User="system:serviceaccount:a:b")
         assert as_jane.json["status"]["allowed"] is False
+        itself = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+        whole = {"Impersonate-User": "jane", "Impersonate-Uid": "7", "Impersonate-Extra-Acme.com%2Fteam": "red"}
+        reply = await served.post(itself, {}, **whole)
+        assert reply.json["status"]["userInfo"] == {
+            "username": "jane", "uid": "7", "groups": ["system:authenticated"], "extra": {"acme.com/team": ["red"]},
+        }  # fmt: skip
         nobody = await served.get("/api/v1/nodes", Impersonate_Group="staff")
-        assert nobody.status == 500
-        assert "without impersonating a user" in nobody.message
+        assert nobody.status == 400
+        assert "without impersonating a user name" in nobody.message
 
     run(scenario)
 
