@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InvalidInput
-from .interception.view import View
+from .interception.files import Files
 from .kubelet.spawn import SpawnRequest
 from .kubelet.template import Child
 from .kubelet.userspace_files import PrivateFiles, plain_hosts
@@ -42,7 +42,7 @@ class UserspacePlaces:
         self._interceptors = interceptors
         self._files = files
         self._scripts = scripts
-        self._views: dict[str, View] = {}
+        self._seen: dict[str, Files] = {}
 
     def names(self) -> list[str]:
         """The names of all."""
@@ -50,14 +50,16 @@ class UserspacePlaces:
 
     async def start(self, place: str, request: SpawnRequest, streams: Mapping[str, int]) -> Child:
         """Starts a command. Raises SpawnError or OSError."""
-        if place not in self._views:
-            self._views[place] = self._files.prepare(
-                f"machine-{place}", hosts=plain_hosts(place), files={"/etc/hostname": f"{place}\n".encode()},
+        if place not in self._seen:
+            identity = f"machine-{place}"
+            view = self._files.prepare(
+                identity, hosts=plain_hosts(place), files={"/etc/hostname": f"{place}\n".encode()},
                 produced=self._produced(place),
             )  # fmt: skip
+            self._seen[place] = Files(view, self._files.programs(identity))
         environment = {**request.environment, "PATH": f"{self._scripts}:{request.environment['PATH']}"}
-        wanted = replace(request, intercepted=True, environment=environment)
-        return await self._interceptors.spawn(wanted, self._engine.machine(place), place, self._views[place], streams)
+        wanted = replace(request, environment=environment)
+        return await self._interceptors.spawn(wanted, self._engine.machine(place), place, self._seen[place], streams)
 
     def _produced(self, place: str) -> Callable[[str], bytes | None]:
         machine = self._engine.machine(place)

@@ -72,6 +72,8 @@ FILE_CALLS: dict[str, tuple[int, int]] = {
     "lremovexattr": (198, 15),
     "statfs": (137, 43),
     "inotify_add_watch": (254, 27),
+    "execve": (59, 221),
+    "execveat": (322, 281),
     "chdir": (80, 49),
     "fchdir": (81, 50),
     "getcwd": (79, 17),

@@ -1,7 +1,7 @@
 """The paths of intercepted processes: a call that names a file of the container's own is done here, with its real path.
 
-Calls on the machine's own files go on as they are. The working folder of a process may be one that only its container
-has: the kernel knows of none, so it is remembered here, and relative paths are completed with it.
+Calls that name the machine's own files by an absolute path go on as they are. What a path means is left to `view`,
+what it is relative to to `folders`, how the kernel finds a program to `programs`.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from enum import Enum
 from functools import partial
 
 from . import calls
+from .folders import WorkingFolders, process_of
 from .notifications import Question
+from .programs import Programs
 from .view import Place, View
 
 _HERE = -100  # AT_FDCWD
-_EMPTY_PATH = 0x1000
+_NO_FOLLOW = 0x100  # AT_SYMLINK_NOFOLLOW
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _STATX_SIZE = 256
 _STATFS_SIZE = 120
 _STAT_SIZE = {"x86_64": 144, "aarch64": 128}
-_MOST_REMEMBERED = 4096
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -48,6 +49,10 @@ class _Shape:
     paths: tuple[tuple[int, int], ...]
     """(argument of the folder's descriptor or -1, argument of the path)"""
     change: Change = Change.NONE
+    follow: bool = True
+    """False if a symbolic link itself is meant."""
+    flags: int = -1
+    """The argument whose flags may say so."""
     result: int = -1
     """The argument that points to the result."""
     result_size: int = 0
@@ -57,9 +62,10 @@ class _Shape:
 class Files:
     """Answers what the processes of one container ask about paths."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, programs: Programs) -> None:
         self._view = view
-        self._folders: dict[int, str] = {}
+        self.programs = programs
+        self._folders = WorkingFolders()
 
     def answer_to(self, name: str) -> Callable[[Question], None]:
         """What answers a call."""
@@ -68,6 +74,8 @@ class Files:
             "openat": self._openat,
             "openat2": self._openat2,
             "creat": self._creat,
+            "execve": self._execve,
+            "execveat": self._execveat,
             "chdir": self._chdir,
             "fchdir": self._fchdir,
             "getcwd": self._getcwd,
@@ -77,9 +85,10 @@ class Files:
         return special.get(name) or partial(self._shaped, _SHAPES[name])
 
     def place(self, question: Question, path: str, *, writing: bool = False) -> str | None:
-        """Where a path that a process names is in reality; None if it is the machine's own."""
-        found = self._view.find(self._absolute(question, _HERE, path)[0], writing=writing)
-        return found.path if found else None
+        """Where a path that a process names is in reality; None if it is the machine's own, and named as such."""
+        named = self._named(question, _HERE, path)
+        found = self._view.find(named, writing=writing)
+        return found.path if found else None if path.startswith("/") else named
 
     # Opening.
 
@@ -98,15 +107,16 @@ class Files:
         self._open_path(question, question.signed(0), question.arguments[1], flags, mode)
 
     def _open_path(self, question: Question, folder: int, address: int, flags: int, mode: int) -> None:
-        path, remembered = self._absolute(question, folder, question.text(address))
+        text = question.text(address)
+        path = self._named(question, folder, text)
         produced = self._view.produced(path)
         if produced is not None:
             self._hand_out(question, _memory_file(produced), flags)
             return
         writing = bool(flags & _WRITES) and not flags & os.O_PATH
-        found = self._view.find(path, writing=writing and not os.path.isdir(path))
-        if found is None and remembered:
-            found = Place(path)
+        found = self._view.find(path, writing=writing and not os.path.isdir(path), follow=not flags & os.O_NOFOLLOW)
+        if folder == _HERE and not text.startswith("/"):
+            found = self._relative(text, path, found)
         if found is None:
             question.go_on()
             return
@@ -116,7 +126,9 @@ class Files:
         with contextlib.suppress(OSError):
             if stat.S_ISFIFO(os.stat(found.path).st_mode):
                 flags |= os.O_NONBLOCK  # Nobody here may wait for its other end.
-        self._hand_out(question, os.open(found.path, flags | os.O_CLOEXEC | os.O_NOCTTY, mode & 0o7755), flags)
+        # A descriptor that only names a file can't be given to another process.
+        opened = os.open(found.path, flags & ~os.O_PATH | os.O_CLOEXEC | os.O_NOCTTY, mode & 0o7755)
+        self._hand_out(question, opened, flags)
 
     def _hand_out(self, question: Question, descriptor: int, flags: int) -> None:
         try:
@@ -127,24 +139,31 @@ class Files:
     # Everything else.
 
     def _shaped(self, shape: _Shape, question: Question) -> None:
+        follow = shape.follow and not (shape.flags >= 0 and question.arguments[shape.flags] & _NO_FOLLOW)
+        named: list[str] = []
         places: list[Place | None] = []
-        for folder, index in shape.paths:
+        for folder_index, index in shape.paths:
             text = question.text(question.arguments[index]) if question.arguments[index] else ""
             if not text:  # About a descriptor, or an error that the kernel knows best.
                 question.go_on()
                 return
-            path, remembered = self._absolute(question, question.signed(folder) if folder >= 0 else _HERE, text)
-            found = self._view.find(path)
+            folder = question.signed(folder_index) if folder_index >= 0 else _HERE
+            path = self._named(question, folder, text)
+            found = self._view.find(path, follow=follow)
             if found is None and shape.change is not Change.NONE and not self._view.is_kernels(path):
                 found = self._changed(path, shape.change)
-            places.append(Place(path) if found is None and remembered else found)
+            if folder == _HERE and not text.startswith("/"):
+                found = self._relative(text, path, found)
+            named.append(path)
+            places.append(found)
         if not any(places):
             question.go_on()
             return
         if shape.change is not Change.NONE and any(place.read_only for place in places if place):
             question.refuse(errno.EROFS)
             return
-        self._perform(question, shape, places)
+        real = [place.path if place else path for place, path in zip(places, named, strict=True)]
+        self._perform(question, shape, real)
 
     def _changed(self, path: str, change: Change) -> Place | None:
         """Where something of the machine's own is changed instead. Raises OSError where it can't be."""
@@ -161,12 +180,13 @@ class Files:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
         return self._view.find(path, writing=True)
 
-    def _perform(self, question: Question, shape: _Shape, places: list[Place | None]) -> None:
+    def _perform(self, question: Question, shape: _Shape, places: list[str]) -> None:
         """The same call, made here with the real paths; its result goes to the caller."""
         arguments: list[object] = [ctypes.c_long(_as_long(value)) for value in question.arguments]
         for (folder, index), place in zip(shape.paths, places, strict=True):
-            text = place.path if place else question.text(question.arguments[index])
-            arguments[index] = ctypes.c_char_p(os.fsencode(text))
+            if place.startswith("/proc/self/"):
+                place = f"/proc/{question.thread}/{place[len('/proc/self/') :]}"
+            arguments[index] = ctypes.c_char_p(os.fsencode(place))
             if folder >= 0:
                 arguments[folder] = ctypes.c_long(_HERE)
         copied = self._copy_in(question, shape, arguments)
@@ -211,72 +231,75 @@ class Files:
     # Working folders.
 
     def _chdir(self, question: Question) -> None:
-        path, remembered = self._absolute(question, _HERE, question.text(question.arguments[0]))
+        path = self._named(question, _HERE, question.text(question.arguments[0]))
         found = self._view.find(path)
-        process = _process_of(question.thread)
-        if found is None and not remembered:
-            self._folders.pop(process, None)
-            question.go_on()
-            return
-        if not stat.S_ISDIR(os.stat(found.path if found else path).st_mode):
+        real = found.path if found else path
+        if not stat.S_ISDIR(os.stat(real).st_mode):
             question.refuse(errno.ENOTDIR)
-            return
-        self._remember(process, os.path.normpath(path))
-        question.give()
+        elif not os.access(real, os.X_OK):
+            question.refuse(errno.EACCES)
+        else:
+            self._folders.enter(process_of(question.thread), path)
+            question.give()
 
     def _fchdir(self, question: Question) -> None:
         real = os.readlink(f"/proc/{question.thread}/fd/{question.signed(0)}")
-        seen = self._view.outside_in(real)
-        process = _process_of(question.thread)
-        if seen != real:
-            self._remember(process, seen)
-            question.give()
+        if not os.path.isdir(real):
+            question.refuse(errno.ENOTDIR)
             return
-        self._folders.pop(process, None)
-        question.go_on()
+        self._folders.enter(process_of(question.thread), self._view.outside_in(real))
+        question.give()
 
     def _getcwd(self, question: Question) -> None:
-        folder = self._folder_of(_process_of(question.thread))
-        if folder is None:
-            question.go_on()
-            return
-        data = os.fsencode(folder) + b"\0"
+        data = os.fsencode(self._folders.of(process_of(question.thread))) + b"\0"
         if len(data) > question.arguments[1]:
             question.refuse(errno.ERANGE)
             return
         question.write(question.arguments[0], data)
         question.give(len(data))
 
-    def _remember(self, process: int, folder: str) -> None:
-        if len(self._folders) > _MOST_REMEMBERED:
-            self._folders = {known: path for known, path in self._folders.items() if os.path.exists(f"/proc/{known}")}
-        self._folders[process] = folder
-
-    def _folder_of(self, process: int) -> str | None:
-        """The remembered working folder of a process: its own, or what it has from the one that forked it."""
-        if not self._folders:
-            return None
-        if process in self._folders:
-            return self._folders[process]
-        parent = _parent_of(process)
-        if parent in self._folders and _kernels_folder(parent) == _kernels_folder(process):
-            self._folders[process] = self._folders[parent]
-            return self._folders[process]
-        return None
-
-    def _absolute(self, question: Question, folder: int, path: str) -> tuple[str, bool]:
-        """A path of a process, completed from the folder that it is relative to.
-
-        Also whether that was a remembered one: then the kernel must not be left to complete it.
-        """
+    def _named(self, question: Question, folder: int, path: str) -> str:
+        """A path of a process, completed from the folder that it is relative to."""
         if path.startswith("/"):
-            return path, False
-        if folder != _HERE:
-            base = self._view.outside_in(os.readlink(f"/proc/{question.thread}/fd/{folder}"))
-            return os.path.join(base, path), False
-        process = _process_of(question.thread)
-        known = self._folder_of(process)
-        return os.path.join(known or self._view.outside_in(_kernels_folder(process)), path), known is not None
+            return path
+        if folder == _HERE:
+            return os.path.join(self._folders.of(process_of(question.thread)), path)
+        return os.path.join(self._view.outside_in(os.readlink(f"/proc/{question.thread}/fd/{folder}")), path)
+
+    def _relative(self, text: str, path: str, found: Place | None) -> Place:
+        """Where a relative path is: the kernel must not look for it. It may be the name that a script was shown as."""
+        if not os.path.lexists(found.path if found else path) and (program := self.programs.behind(text)):
+            return Place(program, read_only=True)
+        return found or Place(path)
+
+    # Programs.
+
+    def _execve(self, question: Question) -> None:
+        self._execute(question, _HERE, question.arguments[0])
+
+    def _execveat(self, question: Question) -> None:
+        if question.text(question.arguments[1]):
+            self._execute(question, question.signed(0), question.arguments[1])
+        else:
+            question.go_on()
+
+    def _execute(self, question: Question, folder: int, address: int) -> None:
+        """The kernel looks for programs by itself: it is shown a link in the one folder that it knows."""
+        text = question.text(address)
+        path = self._named(question, folder, text)
+        found = self._view.find(path)
+        if found is None and (folder != _HERE or text.startswith("/")):
+            question.go_on()
+            return
+        real = found.path if found else path
+        os.stat(real)
+        if not os.access(real, os.X_OK) or os.path.isdir(real):
+            question.refuse(errno.EACCES)
+            return
+        shown = self.programs.show(real, text)
+        if shown != text:
+            question.write(address, os.fsencode(shown) + b"\0")
+        question.go_on()
 
 
 def _text(question: Question, index: int) -> bytes:
@@ -294,28 +317,6 @@ def _memory_file(content: bytes) -> int:
     return descriptor
 
 
-def _process_of(thread: int) -> int:
-    """The process that a thread belongs to."""
-    with contextlib.suppress(OSError), open(f"/proc/{thread}/status") as file:
-        for line in file:
-            if line.startswith("Tgid:"):
-                return int(line.split()[1])
-    return thread
-
-
-def _parent_of(process: int) -> int:
-    with contextlib.suppress(OSError), open(f"/proc/{process}/stat") as file:
-        return int(file.read().rpartition(")")[2].split()[1])
-    return 0
-
-
-def _kernels_folder(process: int) -> str:
-    try:
-        return os.readlink(f"/proc/{process}/cwd")
-    except OSError:
-        return ""
-
-
 _ATTRIBUTE_CALLS = (
     "getxattr", "lgetxattr", "listxattr", "llistxattr", "setxattr", "lsetxattr", "removexattr", "lremovexattr",
 )  # fmt: skip
@@ -324,40 +325,40 @@ _STAT = _STAT_SIZE.get(os.uname().machine, 144)
 
 _SHAPES = {
     "stat": _Shape(((-1, 0),), result=1, result_size=_STAT),
-    "lstat": _Shape(((-1, 0),), result=1, result_size=_STAT),
-    "newfstatat": _Shape(((0, 1),), result=2, result_size=_STAT),
-    "statx": _Shape(((0, 1),), result=4, result_size=_STATX_SIZE),
+    "lstat": _Shape(((-1, 0),), result=1, result_size=_STAT, follow=False),
+    "newfstatat": _Shape(((0, 1),), result=2, result_size=_STAT, flags=3),
+    "statx": _Shape(((0, 1),), result=4, result_size=_STATX_SIZE, flags=2),
     "statfs": _Shape(((-1, 0),), result=1, result_size=_STATFS_SIZE),
     "access": _Shape(((-1, 0),)),
     "faccessat": _Shape(((0, 1),)),
-    "faccessat2": _Shape(((0, 1),)),
-    "readlink": _Shape(((-1, 0),), result=1),
-    "readlinkat": _Shape(((0, 1),), result=2),
-    "mkdir": _Shape(((-1, 0),), Change.MAKE),
-    "mkdirat": _Shape(((0, 1),), Change.MAKE),
-    "mknod": _Shape(((-1, 0),), Change.MAKE),
-    "mknodat": _Shape(((0, 1),), Change.MAKE),
-    "rmdir": _Shape(((-1, 0),), Change.REMOVE),
-    "unlink": _Shape(((-1, 0),), Change.REMOVE),
-    "unlinkat": _Shape(((0, 1),), Change.REMOVE),
-    "rename": _Shape(((-1, 0), (-1, 1)), Change.ALTER),
-    "renameat": _Shape(((0, 1), (2, 3)), Change.ALTER),
-    "renameat2": _Shape(((0, 1), (2, 3)), Change.ALTER),
-    "symlink": _Shape(((-1, 1),), Change.MAKE),
-    "symlinkat": _Shape(((1, 2),), Change.MAKE),
-    "link": _Shape(((-1, 0), (-1, 1)), Change.MAKE),
-    "linkat": _Shape(((0, 1), (2, 3)), Change.MAKE),
+    "faccessat2": _Shape(((0, 1),), flags=3),
+    "readlink": _Shape(((-1, 0),), result=1, follow=False),
+    "readlinkat": _Shape(((0, 1),), result=2, follow=False),
+    "mkdir": _Shape(((-1, 0),), Change.MAKE, follow=False),
+    "mkdirat": _Shape(((0, 1),), Change.MAKE, follow=False),
+    "mknod": _Shape(((-1, 0),), Change.MAKE, follow=False),
+    "mknodat": _Shape(((0, 1),), Change.MAKE, follow=False),
+    "rmdir": _Shape(((-1, 0),), Change.REMOVE, follow=False),
+    "unlink": _Shape(((-1, 0),), Change.REMOVE, follow=False),
+    "unlinkat": _Shape(((0, 1),), Change.REMOVE, follow=False),
+    "rename": _Shape(((-1, 0), (-1, 1)), Change.ALTER, follow=False),
+    "renameat": _Shape(((0, 1), (2, 3)), Change.ALTER, follow=False),
+    "renameat2": _Shape(((0, 1), (2, 3)), Change.ALTER, follow=False),
+    "symlink": _Shape(((-1, 1),), Change.MAKE, follow=False),
+    "symlinkat": _Shape(((1, 2),), Change.MAKE, follow=False),
+    "link": _Shape(((-1, 0), (-1, 1)), Change.MAKE, follow=False),
+    "linkat": _Shape(((0, 1), (2, 3)), Change.MAKE, follow=False),
     "chmod": _Shape(((-1, 0),), Change.ALTER),
     "fchmodat": _Shape(((0, 1),), Change.ALTER),
-    "fchmodat2": _Shape(((0, 1),), Change.ALTER),
+    "fchmodat2": _Shape(((0, 1),), Change.ALTER, flags=3),
     "chown": _Shape(((-1, 0),), Change.ALTER),
-    "lchown": _Shape(((-1, 0),), Change.ALTER),
-    "fchownat": _Shape(((0, 1),), Change.ALTER),
+    "lchown": _Shape(((-1, 0),), Change.ALTER, follow=False),
+    "fchownat": _Shape(((0, 1),), Change.ALTER, flags=4),
     "truncate": _Shape(((-1, 0),), Change.ALTER),
     "utime": _Shape(((-1, 0),), Change.ALTER),
     "utimes": _Shape(((-1, 0),), Change.ALTER),
     "futimesat": _Shape(((0, 1),), Change.ALTER),
-    "utimensat": _Shape(((0, 1),), Change.ALTER),
+    "utimensat": _Shape(((0, 1),), Change.ALTER, flags=3),
 }
 _INPUTS = (
     ("symlink", 0, 0), ("symlinkat", 0, 0), ("utime", 1, 16), ("utimes", 1, 32), ("futimesat", 2, 32),

@@ -128,9 +128,9 @@ class Sockets:
             question.refuse(errno.EADDRNOTAVAIL)
             return
         protocol = TCP if names.kind == socket.SOCK_STREAM else UDP
-        real = socket.socket(socket.AF_INET, names.kind)
+        real = socket.socket(names.family, names.kind)
         try:
-            real.bind((_LOOPBACK, 0))
+            _bind_loopback(real)
             listener = self._machine.listen(protocol, ip, port, real)
         except OSError:
             real.close()
@@ -296,10 +296,10 @@ class Sockets:
         poll.register(listener.end, select.POLLIN)
         while poll.poll(0):
             try:
-                connection, (_ip, real_port) = listener.end.accept()
+                connection, client = listener.end.accept()
             except OSError:
                 return None  # It had gone before we came, or the listener does not listen (any more).
-            arrival = self._connections.arrival(real_port)
+            arrival = self._connections.arrival(client[1])
             if arrival is not None:
                 return connection, arrival
             connection.close()
@@ -351,6 +351,15 @@ class Sockets:
 
 _KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
 _PROTOCOLS = (0, socket.IPPROTO_TCP, socket.IPPROTO_UDP)
+
+
+def _bind_loopback(end: socket.socket) -> None:
+    """Takes any port of the loopback; for IPv6 of its form that IPv4 connections come to."""
+    if end.family == socket.AF_INET6:
+        end.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        end.bind((f"::ffff:{_LOOPBACK}", 0))
+    else:
+        end.bind((_LOOPBACK, 0))
 
 
 def read_flags(thread: int, descriptor: int) -> int:

@@ -6,6 +6,7 @@ read; what is written to such a place goes to the container's own folder.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -13,17 +14,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..kubelet.runtime import Mount
-
-OWN = ("/tmp", "/var/tmp", "/root", "/home", "/srv", "/mnt", "/media", "/var/log", "/run/lock")
-"""Folders of which a container has its own, empty at first."""
+from ..kubelet.runtime import Layer, Mount
 
 KERNELS = ("/dev", "/proc", "/sys")
 """Folders that are the kernel's: they are the machine's own, in every way."""
 
-REAL_PATH = "/.servicelab/real"
-"""Reading a file under this folder tells where the path behind it is in reality."""
+VISIBLE = ("usr", "etc", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "opt", "nix", "gnu")
+"""Folders of the machine that hold programs and their settings. Of all others a container has its own."""
 
+_MOST_LINKS = 40
 HIDDEN_FILES = ("/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/sudoers")
 
 
@@ -42,6 +41,8 @@ class View:
     root: Path
     """Its own folder."""
     mounts: Sequence[Mount] = ()
+    layers: Sequence[Layer] = ()
+    """Files of the image; what is written to them goes to the own folder."""
     shown: Sequence[str] = ()
     """Folders of the machine that are seen although they are below a hidden one."""
     hidden: Sequence[str] = ()
@@ -52,18 +53,17 @@ class View:
 
     def __post_init__(self) -> None:
         self._root = str(self.root)
-        self._own = (*OWN, *self.hidden)
         self._mounts = sorted(self.mounts, key=lambda mount: -len(mount.path))
         for entry in os.scandir("/"):
             if entry.is_symlink():
                 self._links[f"/{entry.name}"] = os.path.normpath("/" + os.readlink(entry.path))
 
-    def find(self, path: str, *, writing: bool = False) -> Place | None:
+    def find(self, path: str, *, writing: bool = False, follow: bool = True) -> Place | None:
         """Where an absolute path is in reality; None if it is the machine's own.
 
-        With `writing` the place is one that may be written to. Raises PermissionError where none may be.
+        With `writing` the place is one that may be written to. Without `follow` a symbolic link itself is meant.
         """
-        path = self._clean(path)
+        path = self._resolve(self._clean(path), follow)
         if _below(path, self._root):
             return Place(path)
         for mount in self._mounts:
@@ -72,14 +72,23 @@ class View:
         if any(_below(path, folder) for folder in (*KERNELS, *self.shown)):
             return None
         own = self._root + path
-        if any(_below(path, folder) for folder in self._own) or path in HIDDEN_FILES:
+        private = self._is_own(path)
+        if os.path.lexists(own) and (private or not (os.path.isdir(own) and os.path.isdir(path))):
             return Place(own)
-        if os.path.lexists(own) and not (os.path.isdir(own) and os.path.isdir(path)):
-            return Place(own)
-        if not writing:
+        image = self._in_image(path)
+        if image and not writing:
+            return Place(image)
+        if not (image or private or writing):
             return None
-        self._copy_up(path, own)
+        if image or not private:
+            _copy_up(image or path, own)
         return Place(own)
+
+    def _is_own(self, path: str) -> bool:
+        """True where nothing of the machine is seen."""
+        if path.split("/", 2)[1] not in VISIBLE or path in HIDDEN_FILES:
+            return True
+        return any(_below(path, folder) for folder in self.hidden)
 
     def is_kernels(self, path: str) -> bool:
         """True for what the kernel makes up, such as devices: a container's are those of the machine."""
@@ -94,6 +103,33 @@ class View:
                 return mount.path + real[len(str(mount.source)) :]
         return real
 
+    def _resolve(self, path: str, follow: bool) -> str:
+        """Follows the container's own symbolic links, which the kernel would follow to files of the machine."""
+        for _ in range(_MOST_LINKS):
+            step = self._first_link(path, follow)
+            if step is None:
+                return path
+            path = self._clean(step)
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+    def _first_link(self, path: str, follow: bool) -> str | None:
+        """The path with its first symbolic link replaced; None if there is none."""
+        position = 0
+        while position < len(path):
+            position = path.find("/", position + 1)
+            if position < 0:
+                if not follow:
+                    return None
+                position = len(path)
+            try:
+                target = os.readlink(self._root + path[:position])
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    return None  # Nothing below is the container's own.
+                continue
+            return os.path.join(os.path.dirname(path[:position]), target) + path[position:]
+        return None
+
     def _clean(self, path: str) -> str:
         path = os.path.normpath(path)
         if path.startswith("//"):
@@ -105,18 +141,29 @@ class View:
             path = path[4:]
         return path
 
-    def _copy_up(self, path: str, own: str) -> None:
-        """Readies the own folder for a change of something that is the machine's."""
-        os.makedirs(os.path.dirname(own), exist_ok=True)
-        try:
-            mode = os.lstat(path).st_mode
-        except OSError:
-            return
-        if stat.S_ISREG(mode):
-            shutil.copy(path, own)
-            os.chmod(own, stat.S_IMODE(mode) | stat.S_IWUSR)
-        elif stat.S_ISLNK(mode):
-            os.symlink(os.readlink(path), own)
+    def _in_image(self, path: str) -> str:
+        """Where the container's image has something at a path; empty for nothing, or a folder of the machine's."""
+        for layer in self.layers:
+            if not _below(path, layer.path):
+                continue
+            found = str(layer.source) + path[len(layer.path.rstrip("/")) :]
+            if os.path.lexists(found) and not (os.path.isdir(found) and os.path.isdir(path)):
+                return found
+        return ""
+
+
+def _copy_up(source: str, own: str) -> None:
+    """Readies the own folder for a change of something that is the machine's, or the image's."""
+    os.makedirs(os.path.dirname(own), exist_ok=True)
+    try:
+        mode = os.lstat(source).st_mode
+    except OSError:
+        return
+    if stat.S_ISREG(mode):
+        shutil.copy(source, own)
+        os.chmod(own, stat.S_IMODE(mode) | stat.S_IWUSR)
+    elif stat.S_ISLNK(mode):
+        os.symlink(os.readlink(source), own)
 
 
 def _below(path: str, folder: str) -> bool:

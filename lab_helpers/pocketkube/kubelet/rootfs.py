@@ -19,11 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import linux
+from ..interception.view import VISIBLE
 from ..linux import MountFlag
 from .runtime import Layer, Mount
-
-VISIBLE = ("usr", "etc", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "opt", "nix", "gnu")
-"""Folders of the host's root that hold programs and their settings. No other is seen."""
 
 EMPTY_FOLDERS = ("proc", "sys", "dev", "dev/pts", "root", "home", "srv", "mnt", "media", "run", "run/lock", "var",
                  "var/cache", "var/lib", "var/log", "var/spool")  # fmt: skip

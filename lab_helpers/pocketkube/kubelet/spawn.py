@@ -27,7 +27,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from .. import linux, packets
-from ..interception import filter, view
+from ..interception import filter
 from ..linux import Namespace
 from .identity import ResolvedIdentity, UnknownUser, resolve
 from .rootfs import RootPlan, enter_root
@@ -57,8 +57,8 @@ class SpawnRequest:
     """A RootPlan to mount in a new mount namespace."""
     new_processes: bool = False
     """True for a process namespace of its own, of which it is the first process."""
-    intercepted: bool = False
-    """True for a process without namespaces, whose system calls are answered by `interception`."""
+    intercepted: str = ""
+    """For a process without namespaces, whose system calls are answered: the folder that the kernel sees it in."""
     rights: Rights = Rights()
     identity: Identity = Identity()
     one_user: bool = False
@@ -106,9 +106,10 @@ def become(request: SpawnRequest, descriptors: dict[str, int]) -> NoReturn:
             for number, name in enumerate(("stdin", "stdout", "stderr")):
                 os.dup2(descriptors[name], number)
         if request.intercepted:
+            os.chdir(request.intercepted)
             status = _ask_from_now_on(status)
         who = resolve(request.identity)
-        _change_folder(request.working_dir, create=request.root is not None or request.intercepted)
+        _change_folder(request.working_dir, create=bool(request.root or request.intercepted))
         if not request.intercepted:
             _assume(who, request, descriptors)
         request.environment.setdefault("HOME", who.home)
@@ -201,9 +202,6 @@ def _execute(request: SpawnRequest) -> NoReturn:
     for signum in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
         signal.signal(signum, signal.SIG_DFL)
     program = find_executable(request.argv[0], request.environment.get("PATH", linux.ADMIN_PATH))
-    if request.intercepted:
-        # The kernel looks for a program by itself, and knows nothing of files that only the container has.
-        program = Path(f"{view.REAL_PATH}{Path(program).absolute()}").read_text()
     try:
         os.execve(program, request.argv, request.environment)
     except OSError as error:

@@ -11,11 +11,11 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ..interception.view import OWN, REAL_PATH, View
-from .rootfs import python_folders
+from ..interception.programs import Programs
+from ..interception.view import VISIBLE, View
+from .rootfs import EMPTY_FOLDERS, OPEN_FOLDERS, python_folders
 from .runtime import Layer, Mount
 
-_OPEN = ("tmp", "var/tmp")
 Produce = Callable[[str], bytes | None]
 
 
@@ -25,7 +25,9 @@ class PrivateFiles:
     def __init__(self, files: Path, *, hidden: Sequence[Path], shown: Sequence[Path] = ()) -> None:
         """`hidden` are folders of the machine that must not be seen, unless they are below one that is `shown`."""
         self._roots = files / "roots"
-        self._roots.mkdir(parents=True)
+        self._programs = files / "programs"
+        for folder in (self._roots, self._programs):
+            folder.mkdir(parents=True)
         self._hidden = [os.path.realpath(path) for path in (Path.home(), *hidden) if path != Path("/")]
         self._shown = [str(path) for path in (*python_folders(), *shown)]
 
@@ -42,12 +44,10 @@ class PrivateFiles:
     ) -> View:
         """Makes a new folder with these files in it. Raises OSError."""
         root = self._roots / identity
-        for folder in OWN:
-            (root / folder.lstrip("/")).mkdir(parents=True)
-        for name in _OPEN:
-            (root / name).chmod(0o1777)
+        self._make_folders(root)
         for layer in layers:
-            _lay(layer, root)
+            if not layer.source.exists():
+                raise FileNotFoundError(f"the image's files are gone: {layer.source}")
         names = {"/etc/hosts": hosts or plain_hosts(""), "/etc/resolv.conf": resolv_conf}
         named = {path: text.encode() for path, text in names.items()} | dict(files or {})
         for path, content in named.items():
@@ -55,33 +55,32 @@ class PrivateFiles:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
             place.chmod(0o755 if content.startswith(b"#!") else 0o644)
-        view: View
+        return View(root, mounts, layers, self._shown, self._hidden, produced)
 
-        def produce(path: str) -> bytes | None:
-            if path.startswith(REAL_PATH + "/"):
-                asked = path[len(REAL_PATH) :]
-                found = view.find(asked)
-                return os.fsencode(found.path if found else asked)
-            return produced(path)
+    def _make_folders(self, root: Path) -> None:
+        for name in (*EMPTY_FOLDERS, *OPEN_FOLDERS):
+            (root / name).mkdir(parents=True, exist_ok=True)
+        for name in OPEN_FOLDERS:
+            (root / name).chmod(0o1777)
+        for name in VISIBLE:
+            machines = Path("/", name)
+            if machines.is_symlink():
+                (root / name).symlink_to(machines.readlink())
+            elif machines.is_dir():
+                (root / name).mkdir(exist_ok=True)
+        for folder in self._shown:
+            (root / folder.lstrip("/")).mkdir(parents=True, exist_ok=True)
 
-        view = View(root, mounts, self._shown, self._hidden, produce)
-        return view
+    def programs(self, identity: str) -> Programs:
+        """The folder in which the kernel finds a container's own programs."""
+        return Programs(self._programs / identity)
 
     def remove(self, identity: str) -> None:
-        """Removes a folder; the processes in it have ended."""
-        shutil.rmtree(self._roots / identity, ignore_errors=True)
+        """Removes a container's folders; the processes in it have ended."""
+        for folder in (self._roots, self._programs):
+            shutil.rmtree(folder / identity, ignore_errors=True)
 
 
 def plain_hosts(hostname: str) -> str:
     """/etc/hosts of something that knows nobody but itself."""
     return f"127.0.0.1\tlocalhost {hostname}".rstrip() + "\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-
-
-def _lay(layer: Layer, root: Path) -> None:
-    """Copies the files of an image that was added, so that what is written to them stays in the container."""
-    target = root / layer.path.lstrip("/")
-    if layer.source.is_dir():
-        shutil.copytree(layer.source, target, symlinks=True, dirs_exist_ok=True)
-    else:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(layer.source, target)

@@ -12,13 +12,13 @@ import os
 import signal
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ..descendants import descendants
 from ..interception.files import Files
 from ..interception.interceptor import Interceptor
 from ..interception.sockets import SocketBook, Sockets
-from ..interception.view import View
 from ..network.machines import Machine
 from ..network.userspace import UserspaceEngine
 from .container_runtime import DEFAULT_TERMINAL, Container, ContainerRuntime, PodSandbox
@@ -40,18 +40,15 @@ class Interceptors:
         self._book = SocketBook()
 
     async def spawn(
-        self, request: SpawnRequest, machine: Machine, hostname: str, view: View, streams: Mapping[str, int]
+        self, request: SpawnRequest, machine: Machine, hostname: str, files: Files, streams: Mapping[str, int]
     ) -> Child:
         """Starts a program. Raises SpawnError."""
-        files = Files(view)
         sockets = Sockets(machine, self._engine.connections, self._book, files)
-        return await self._template.spawn(
-            request, streams, lambda listener: _intercept(listener, hostname, sockets, files)
-        )
 
+        def intercept(listener: int) -> None:
+            Interceptor(listener, hostname, sockets, files)
 
-def _intercept(listener: int, hostname: str, sockets: Sockets, files: Files) -> None:
-    Interceptor(listener, hostname, sockets, files)
+        return await self._template.spawn(replace(request, intercepted=str(files.programs.folder)), streams, intercept)
 
 
 class UserspaceRuntime(ContainerRuntime):
@@ -64,7 +61,7 @@ class UserspaceRuntime(ContainerRuntime):
         self._engine = engine
         self._files = files
         self._interceptors = interceptors
-        self._views: dict[str, View] = {}
+        self._seen: dict[str, Files] = {}
 
     def _open(self, identity: str, spec: SandboxSpec) -> PodSandbox:
         if spec.host_network:
@@ -80,24 +77,25 @@ class UserspaceRuntime(ContainerRuntime):
     async def _spawn_first(
         self, identity: str, pod: PodSandbox, spec: ContainerSpec, streams: Mapping[str, int]
     ) -> Child:
-        view = self._views[identity] = self._files.prepare(
+        view = self._files.prepare(
             identity, hosts=pod.spec.hosts, resolv_conf=pod.spec.resolv_conf, files=spec.files, layers=spec.layers,
             mounts=spec.mounts,
         )  # fmt: skip
+        files = self._seen[identity] = Files(view, self._files.programs(identity))
         request = SpawnRequest(
             list(spec.argv), {**spec.env, MARK: identity}, builtin=spec.builtin, working_dir=spec.working_dir or "/",
-            intercepted=True, terminal=DEFAULT_TERMINAL if spec.tty else None,
+            terminal=DEFAULT_TERMINAL if spec.tty else None,
         )  # fmt: skip
-        return await self._interceptors.spawn(request, self._machine(pod), self._hostname(pod), view, streams)
+        return await self._interceptors.spawn(request, self._machine(pod), self._hostname(pod), files, streams)
 
     async def _spawn_into(self, container: Container, request: SpawnRequest, streams: Mapping[str, int]) -> Child:
         wanted = SpawnRequest(
             request.argv, {**request.environment, MARK: container.id}, working_dir=request.working_dir,
-            intercepted=True, terminal=request.terminal,
+            terminal=request.terminal,
         )  # fmt: skip
         pod = container.pod
         return await self._interceptors.spawn(
-            wanted, self._machine(pod), self._hostname(pod), self._views[container.id], streams
+            wanted, self._machine(pod), self._hostname(pod), self._seen[container.id], streams
         )
 
     async def _connect(self, pod: PodSandbox, host: str, port: int) -> socket.socket:
@@ -107,7 +105,7 @@ class UserspaceRuntime(ContainerRuntime):
         end_marked(container.id)
 
     def _remove_files(self, identity: str) -> None:
-        self._views.pop(identity, None)
+        self._seen.pop(identity, None)
         self._files.remove(identity)
 
     def _machine(self, pod: PodSandbox) -> Machine:

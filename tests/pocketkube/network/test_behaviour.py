@@ -340,8 +340,8 @@ def test_two_pods_use_the_same_port_but_one_pod_can_not_twice(lab: Lab) -> None:
 
 def test_a_program_that_stops_listening_refuses(lab: Lab) -> None:
     script = (
-        "import socket,time; s=socket.create_server(('',9000)); s.accept()[0].sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\nonce'); "
-        "s.close(); time.sleep(3600)"
+        "import socket, time; s = socket.create_server(('', 9000)); c = s.accept()[0]; "
+        r"c.sendall(b'HTTP/1.0 200 OK\r\n\r\nonce'); c.close(); s.close(); time.sleep(3600)"
     )
     lab.deploy("web", "python", 1, "--", "python3", "-c", script)
     (ip,) = lab.pod_ips("web")
