@@ -15,7 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ClusterNotRunning, NodeShellError
+from ..doctor import require_program
+from ..errors import ClusterNotRunning, InvalidInput, NodeShellError
 from ..kubectl import kubectl_environment, kubectl_path
 from ..paths import check_name, default_name, name_option, state_dir
 from ..pocketkube.config import ClusterConfig
@@ -95,6 +96,7 @@ class EmbeddedCluster:
             engine = best_engine()
         chosen: dict[str, Any] = {"nodes": nodes, "proxy_mode": proxy_mode, "engine": engine}
         config = replace(self.config, **{field: value for field, value in chosen.items() if value is not None})
+        _check_proxy_mode(config)
         return lifecycle.start(config, resume=resume, api_port=api_port, on_progress=tell)
 
     def delete(self) -> bool:
@@ -188,3 +190,15 @@ class EmbeddedCluster:
 
         done = capture(self.config.shell_socket, place, argv, input=input, timeout=timeout)
         return CommandResult(tuple(argv), done.returncode, done.stdout, done.stderr)
+
+
+def _check_proxy_mode(config: ClusterConfig) -> None:
+    """Raises InvalidInput or ToolMissing if kube-proxy can't work in its mode."""
+    if config.proxy_mode != "nftables":
+        return
+    if config.engine != "kernel":
+        raise InvalidInput(
+            "The proxy mode nftables needs the kernel engine; the simulated one has rules of iptables alone.",
+            hint="Leave out --proxy-mode, or ask why the kernel engine does not work here: servicelab doctor",
+        )
+    require_program("nft")

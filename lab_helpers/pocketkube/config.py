@@ -17,7 +17,7 @@ API_SOCKET_VARIABLE = "POCKETKUBE_API_SOCKET"
 """Names the API's Unix socket to those few programs in Pods that get it (`kubelet.api_access`)."""
 
 
-PROXY_MODES = ("iptables",)
+PROXY_MODES = ("iptables", "nftables")
 """How kube-proxy can bring Services into a node's kernel."""
 
 MOST_NODES = 9

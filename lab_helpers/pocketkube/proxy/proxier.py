@@ -25,6 +25,7 @@ from .figures import ProxyFigures
 from .health import ProxyHealth
 from .iptables_mode import IptablesMode
 from .mode import ProxyMode
+from .nftables.mode import NftablesMode
 from .options import NodeInfo, ProxyOptions
 from .service_health import ServiceHealthServers
 from .service_ports import Ports, ports_with_endpoints, service_key_of
@@ -83,7 +84,7 @@ class Proxier:
         if options is None:
             options = ProxyOptions(cluster_cidr=config.pod_cidr, nfacct_counters=engine.nfacct)
         self._node_info = NodeInfo(node_name, node_ip)
-        self.mode: ProxyMode = _mode(config, engine, self._node_info, options)
+        self.mode = _mode(config, engine, self._node_info, options, self._clock)
         self._full = True
         self._forget_flows = False
         self._lock = asyncio.Lock()
@@ -202,5 +203,7 @@ class Proxier:
                 log.warning("%s: the rules could not be read: %s", self.node, error)
 
 
-def _mode(config: ClusterConfig, engine: Engine, node: NodeInfo, options: ProxyOptions) -> ProxyMode:
+def _mode(config: ClusterConfig, engine: Engine, node: NodeInfo, options: ProxyOptions, clock: Clock) -> ProxyMode:
+    if config.proxy_mode == "nftables":
+        return NftablesMode(engine, node, options, config.service_cidr, clock)
     return IptablesMode(engine, node, options)

@@ -1,8 +1,14 @@
-"""A cluster of three nodes: who reaches whom, across nodes and from outside, and under which address."""
+"""A cluster of three nodes: who reaches whom, across nodes and from outside, and under which address.
+
+All of it in each of kube-proxy's modes.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
+import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,10 +41,10 @@ spec: {type: NodePort, selector: {app: who}, ports: [{port: 80, nodePort: 30080}
 """
 
 
-@pytest.fixture(scope="module")
-def trio(servicelab_home: Path) -> Iterator[EmbeddedCluster]:
+@pytest.fixture(scope="module", params=["iptables", "nftables"])
+def trio(request: pytest.FixtureRequest, servicelab_home: Path) -> Iterator[EmbeddedCluster]:
     cluster = EmbeddedCluster("trio")
-    cluster.start(nodes=3)
+    cluster.start(nodes=3, proxy_mode=request.param, engine="kernel")
     try:
         assert cluster.kubectl("apply", "-f", "-", input=WHO).ok
         assert cluster.kubectl("rollout", "status", "daemonset/who", "--timeout=20s").ok
@@ -153,3 +159,146 @@ def test_under_policy_local_only_nodes_with_endpoints_are_asked_and_see_the_clie
     elsewhere = pods(trio)["trio-m03"]
     assert client_seen(ask(trio, elsewhere[0], address)) == elsewhere[1]
     assert client_seen(ask(trio, "trio-m03", address)) == "192.168.49.4"
+
+
+def apply(cluster: EmbeddedCluster, name: str, **spec: Any) -> dict[str, Any]:
+    """Makes a Service over the Pods of WHO, waits for a load balancer's address, and returns the Service."""
+    spec = {"selector": {"app": "who"}, "ports": [{"port": 80}], **spec}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+    assert cluster.kubectl("apply", "-f", "-", input=json.dumps(service)).ok
+    if spec.get("type") == "LoadBalancer":
+        until(lambda: bool(get(cluster, "service", name)["status"]["loadBalancer"].get("ingress")))
+    found: dict[str, Any] = get(cluster, "service", name)
+    return found
+
+
+def curl_code(cluster: EmbeddedCluster, place: str, address: str) -> int:
+    """How curl ended: 7 if it was refused, 28 if nobody answered."""
+    curl = ["curl", "-sS", "-m", "1", "-o", "/dev/null", f"http://{address}"]
+    done = cluster.outside(curl) if place == "outside" else cluster.node_shell(curl, node=place)
+    return done.returncode
+
+
+def test_source_ranges_keep_others_from_a_load_balancer(trio: EmbeddedCluster) -> None:
+    balanced = apply(trio, "ranged", type="LoadBalancer", loadBalancerSourceRanges=["203.0.113.0/24"])
+    address = balanced["status"]["loadBalancer"]["ingress"][0]["ip"]
+    node_port = balanced["spec"]["ports"][0]["nodePort"]
+    until(lambda: "Hostname" in ask(trio, "outside", f"192.168.49.2:{node_port}"), "node ports have no ranges")
+    assert curl_code(trio, "outside", address) == 28
+    apply(trio, "ranged", type="LoadBalancer", loadBalancerSourceRanges=["192.168.49.1/32"])
+    until(lambda: "Hostname" in ask(trio, "outside", address))
+    assert curl_code(trio, "trio-m02", address) == 28
+
+
+def test_an_external_ip_is_answered_where_it_arrives(trio: EmbeddedCluster) -> None:
+    apply(trio, "external", externalIPs=["198.51.100.7"])
+    until(lambda: "Hostname" in ask(trio, "trio-m02", "198.51.100.7"))
+    assert trio.outside(["ip", "route", "add", "198.51.100.7", "via", "192.168.49.3"]).ok
+    assert client_seen(ask(trio, "outside", "198.51.100.7")) in {"192.168.49.3", "10.244.1.1"}
+
+
+def test_internal_policy_local_stays_on_the_node(trio: EmbeddedCluster) -> None:
+    everywhere = apply(trio, "internal", internalTrafficPolicy="Local")["spec"]["clusterIP"]
+    own = pods(trio)
+    for node in NODES:
+        until(lambda node=node: "Hostname" in ask(trio, node, everywhere))
+        assert {own[node][0] in ask(trio, node, everywhere) for _ in range(4)} == {True}
+    assert trio.kubectl("label", "pod", own["trio-m02"][0], "only=here").ok
+    there = apply(trio, "internal", internalTrafficPolicy="Local", selector={"only": "here"})["spec"]["clusterIP"]
+    until(lambda: curl_code(trio, "trio", there) == 28, "dropped where there is no endpoint")
+    assert "Hostname" in ask(trio, "trio-m02", there)
+
+
+def test_affinity_lasts_as_long_as_its_timeout(trio: EmbeddedCluster) -> None:
+    config = {"clientIP": {"timeoutSeconds": 1}}
+    address = apply(trio, "sticky", sessionAffinity="ClientIP", sessionAffinityConfig=config)["spec"]["clusterIP"]
+    until(lambda: "Hostname" in ask(trio, "trio", address))
+    served = Counter(ask(trio, "trio", address).partition("\n")[0] for _ in range(10))
+    assert len(served) == 1, "each request renews it"
+
+    def another() -> bool:
+        time.sleep(1.1)
+        return ask(trio, "trio", address).partition("\n")[0] not in served
+
+    until(another, "another Pod")
+
+
+def test_a_service_without_endpoints_refuses_and_a_foreign_port_does_as_its_mode_does(trio: EmbeddedCluster) -> None:
+    empty = apply(trio, "empty", type="NodePort", selector={"app": "nobody"})
+    node_port = empty["spec"]["ports"][0]["nodePort"]
+    until(lambda: curl_code(trio, "trio", empty["spec"]["clusterIP"]) == 7)
+    assert curl_code(trio, "outside", f"192.168.49.3:{node_port}") == 7
+    full = apply(trio, "full")["spec"]["clusterIP"]
+    until(lambda: "Hostname" in ask(trio, "trio", full))
+    mode = trio.capabilities.proxy_mode
+    assert curl_code(trio, "trio", f"{full}:81") == {"iptables": 28, "nftables": 7}[mode]
+    # Node ports on localhost are a speciality of iptables mode.
+    local = "Hostname" in ask(trio, "trio", "127.0.0.1:30080")
+    assert local is (mode == "iptables")
+
+
+UDP_SERVER = """
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("", 5353))
+while True:
+    _, client = server.recvfrom(100)
+    server.sendto(socket.gethostname().encode(), client)
+"""
+UDP_CLIENT = """
+import socket, sys, time
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.bind(("", 4000))
+client.connect((sys.argv[1], 53))
+client.settimeout(0.3)
+while True:
+    try:
+        client.send(b"who")
+        print(client.recv(100).decode(), flush=True)
+    except OSError:
+        print("silence", flush=True)
+    time.sleep(0.1)
+"""
+
+
+def test_a_udp_client_that_keeps_its_port_is_led_to_the_next_pod(trio: EmbeddedCluster) -> None:
+    apply(trio, "udp", selector={"app": "udp"}, ports=[{"port": 53, "protocol": "UDP", "targetPort": 5353}])
+    address = get(trio, "service", "udp")["spec"]["clusterIP"]
+    asking = trio.launch([sys.executable, "-c", UDP_CLIENT, address])
+    try:
+        assert asking.stdout is not None
+        lines = iter(asking.stdout)
+        assert next(lines) == "silence\n"
+        for name in ("udp-1", "udp-2"):
+            options = ("--image=python", "--labels=app=udp", "--restart=Never")
+            assert trio.kubectl("run", name, *options, "--", "python", "-c", UDP_SERVER).ok
+            deadline = time.monotonic() + 20
+            while next(lines) != f"{name}\n":
+                assert time.monotonic() < deadline, f"{name} was never asked"
+            assert trio.kubectl("delete", "pod", name, "--now").ok
+    finally:
+        asking.kill()
+        asking.wait()
+
+
+def test_the_last_pod_serves_while_it_ends(trio: EmbeddedCluster) -> None:
+    slow = """
+import http.server, signal, socket, sys, threading
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.wfile.write(b"Hostname: slow")
+signal.signal(signal.SIGTERM, lambda *_: threading.Timer(3, lambda: __import__("os")._exit(0)).start())
+http.server.ThreadingHTTPServer(("", 80), Handler).serve_forever()
+"""
+    assert trio.kubectl("run", "slow", "--image=python", "--labels=app=slow", "--", "python", "-c", slow).ok
+    address = apply(trio, "slow", selector={"app": "slow"})["spec"]["clusterIP"]
+    until(lambda: "slow" in ask(trio, "trio", address))
+    assert trio.kubectl("delete", "pod", "slow", "--wait=false").ok
+
+    def ending() -> bool:
+        items = get(trio, "endpointslices", "-l", "kubernetes.io/service-name=slow")["items"]
+        return any(e["conditions"].get("terminating") for i in items for e in i["endpoints"])
+
+    until(ending)
+    assert "slow" in ask(trio, "trio", address)
+    until(lambda: curl_code(trio, "trio", address) == 7, "refused when nobody is left")
