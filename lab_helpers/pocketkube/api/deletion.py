@@ -25,6 +25,9 @@ def delete_object(
     if resource.name == "namespaces":
         return _delete_namespace(registry, ctx, resource, current)
     meta = current["metadata"]
+    warning = registry.strategy(resource).propagation_warning
+    if warning and options.propagation_policy is None and options.orphan_dependents is None:
+        ctx.warn(warning)
     if _is_pending(meta, options, registry, resource, current):
         return current
     changes = _marks(registry, resource, current, options)

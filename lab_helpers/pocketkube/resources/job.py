@@ -37,9 +37,14 @@ _NO_LIMIT = 2**31 - 1
 
 
 class JobStrategy(Strategy):
-    """Pods that come to an end."""
+    """Pods that come to an end. They stay when their Job is deleted, unless the request says otherwise."""
 
     tracks_generation = True
+    default_propagation = "Orphan"
+    propagation_warning = (
+        "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them "
+        "or set propagationPolicy=Orphan to suppress this warning"
+    )
 
     def default(self, obj: Obj) -> None:
         """Models SetDefaults_Job."""

@@ -34,6 +34,8 @@ class Strategy:
     """A PUT of an object that isn't there creates it."""
     default_propagation: ClassVar[str | None] = "Background"
     """What becomes of dependents unless the request says; None if the kind has none."""
+    propagation_warning: ClassVar[str] = ""
+    """What to warn of when the request does not say."""
     generation_fields: ClassVar[tuple[str, ...]] = ("spec",)
     status_field: ClassVar[str] = "status"
     deprecations: ClassVar[tuple[str, ...]] = ()

@@ -263,3 +263,14 @@ def test_the_phase_of_a_namespace_follows_from_its_deletion(api: Api) -> None:
         'Namespace "default" is invalid: status.Phase: Invalid value: "Terminating": '
         "may only be 'Active' if `deletionTimestamp` is empty"
     )
+
+
+def test_the_pods_of_a_deleted_job_stay_unless_the_request_says_otherwise(api: Api) -> None:
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "busybox"}]}}
+    for name in ("one", "two"):
+        api.create("jobs.batch", {"metadata": {"name": name}, "spec": {"template": template}})
+    assert api.delete("jobs.batch", "one")["metadata"]["finalizers"] == ["orphan"]
+    assert any("child pods are preserved by default" in warning for warning in api.warnings)
+    api.warnings.clear()
+    api.delete("jobs.batch", "two", propagation_policy="Background")
+    assert api.warnings == []
