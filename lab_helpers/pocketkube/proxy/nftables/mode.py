@@ -7,6 +7,7 @@ once and deleted a while later, since older kernels hold on to them for a moment
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from ...clock import Clock
@@ -25,6 +26,7 @@ NFT = "nft"
 STALE_FOR = 1.0
 """Seconds that an emptied chain stays."""
 
+_ADD_RULE = f"add rule {TABLE} "
 _NOT_THERE = "No such file or directory"
 
 
@@ -72,10 +74,6 @@ class NftablesMode:
         texts = self._full(present) if full else self._partial()
         for text in texts:
             await self._run(text)
-        if full:
-            own = counts(await self._list())
-            chains = {chain for table in self._tables.values() for chain in table.chains}
-            self._base_rules = {name: n for name, n in own.items() if _is_base_chain(name, chains)}
 
     async def missing(self) -> list[str]:
         """What is not as it was written. Raises EngineError."""
@@ -91,7 +89,9 @@ class NftablesMode:
         self._stale.clear()
         tables = [self._tables[key] for key in sorted(self._tables)]
         transactions = Transactions()
-        transactions.add(base_commands(self._options, self._node, self._service_cidr))
+        base = list(base_commands(self._options, self._node, self._service_cidr))
+        self._base_rules = _rules_by_chain(base)
+        transactions.add(base)
         known_sets = {name for name in names(present, "set") if name.startswith(AFFINITY)}
         self._affinity = {name: seconds for name, seconds in self._affinity.items() if name in known_sets}
         for table in tables:
@@ -212,6 +212,7 @@ class NftablesMode:
         return expected
 
 
-def _is_base_chain(counted: str, service_chains: set[str]) -> bool:
-    kind, _, name = counted.partition(" ")
-    return kind == "chain" and not is_service_chain(name) and name not in service_chains
+def _rules_by_chain(commands: Iterable[str]) -> Counts:
+    """How many rules each chain has after these commands."""
+    chains = (command.removeprefix(_ADD_RULE).partition(" ")[0] for command in commands if _ADD_RULE in command)
+    return Counter(f"chain {chain}" for chain in chains)
