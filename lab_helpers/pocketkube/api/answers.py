@@ -145,13 +145,26 @@ def _encode_list(found: Obj, representation: Representation, query: Mapping[str,
             "metadata": found["metadata"],
             "items": [partial_metadata(item, version) for item in items],
         }
+    else:
+        found = {**found, "items": [_kindless(item) for item in found["items"]]}
     return encode(_plain(found), YAML) if representation.media_type == YAML else encode(found)
 
 
 def _join_list(found: Obj) -> bytes:
     """A list from the encodings its items already have."""
     head = json_bytes({key: value for key, value in found.items() if key != "items"})
-    return head[:-1] + b',"items":[' + b",".join(json_bytes(item) for item in found["items"]) + b"]}"
+    return head[:-1] + b',"items":[' + b",".join(_item(item) for item in found["items"]) + b"]}"
+
+
+def _item(obj: Obj) -> bytes:
+    """An object as lists hold it: what kind it is stands at the list."""
+    encoded = json_bytes(obj)
+    start = b'{"kind":"%b","apiVersion":"%b",' % (obj["kind"].encode(), obj["apiVersion"].encode())
+    return b"{" + encoded[len(start) :] if encoded.startswith(start) else json_bytes(_kindless(obj))
+
+
+def _kindless(obj: Obj) -> Obj:
+    return {key: value for key, value in obj.items() if key not in ("kind", "apiVersion")}
 
 
 def _plain(value: Any) -> Any:

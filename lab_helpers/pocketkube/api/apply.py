@@ -101,8 +101,8 @@ def apply(
     config = _checked(config, resource, subresource)
     ownership = Ownership.of(live)
     if live is not None and not ownership:
-        _update(ownership, fields.empty(type_name), live, Manager(BEFORE_FIRST_APPLY, UPDATE, applier.api_version),
-                resource, now)  # fmt: skip
+        earlier = Manager(BEFORE_FIRST_APPLY, UPDATE, applier.api_version, subresource)
+        _update(ownership, fields.empty(type_name), live, earlier, resource, now)
     stored = _unmanaged(live) if live is not None else {"metadata": {}}
 
     claimed = fields_of(config, type_name)

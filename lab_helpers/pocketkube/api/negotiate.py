@@ -21,7 +21,7 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 
 PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH)
 
-_AVAILABLE = (JSON, YAML, PROTOBUF, f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
+_AVAILABLE = (JSON, YAML, PROTOBUF)
 
 Transform = Literal["", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"]
 

@@ -21,7 +21,7 @@ from .deletion import delete_object
 from .fields import decode_body, decode_patched, warnings_of
 from .listing import fresh_revision, list_objects
 from .patch import apply_patch, strict_problems
-from .registry import Registry, check_name, check_uid
+from .registry import Registry, check_name, check_uid, check_version
 from .request import DeleteOptions, ListOptions, PatchDocument, RequestContext, WatchOptions, Written
 from .scale import SCALE, apply_scale, owned_scale_of, replace_scale, scale_of
 from .status import StatusError, required
@@ -213,6 +213,8 @@ class Operations:
             why = f"uid mismatch: the provided object specified uid {meta['uid']}, and no existing object was found"
             raise StatusError.conflict(resource.name, name, why)
         check_name(meta, name)
+        # A version can't be met where nothing is, and is overlooked; but a number it must be.
+        check_version(meta.pop("resourceVersion", ""))
         return self._written(resource, self._registry.create(ctx, resource, namespace, obj, applied=True), 201)
 
     # --- deleting ---

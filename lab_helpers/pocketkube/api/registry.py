@@ -224,7 +224,8 @@ class Registry:
         try:
             strategy.prepare_for_update(obj, current)
             _bump_generation(strategy, obj, current)
-            causes = validate_metadata_update(obj["metadata"], current["metadata"])
+            # Upstream checks metadata for all kinds alike and again with each kind, and reports both.
+            causes = 2 * validate_metadata_update(obj["metadata"], current["metadata"])
             self._refuse(resource, obj, causes + strategy.validate_update(obj, current))
             check_quota(self.store, resource, obj, current)
             self._warn(ctx, strategy, obj, current)

@@ -47,8 +47,7 @@ def test_what_can_not_be_had_is_406_with_what_can() -> None:
     assert refused.value.code == 406
     assert refused.value.message == (
         "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, "
-        "application/vnd.kubernetes.protobuf, application/json;stream=watch, "
-        "application/vnd.kubernetes.protobuf;stream=watch"
+        "application/vnd.kubernetes.protobuf"
     )
 
 
