@@ -148,7 +148,7 @@ def test_a_lease_may_be_created_by_put_and_needs_its_version_afterwards(api: Api
     assert written.code == 201
     with refused(422, "Invalid") as caught:
         api.operations.update(api.context(), kind, "default", "n", lease)
-    assert 'metadata.resourceVersion: Invalid value: 0: must be specified for an update' in caught.value.message
+    assert "metadata.resourceVersion: Invalid value: 0: must be specified for an update" in caught.value.message
 
 
 # --- patch ---
