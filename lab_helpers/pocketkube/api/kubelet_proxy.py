@@ -7,6 +7,7 @@ the kubelet's server speaks them. Models apiserver pkg/registry/core/pod (v1.36)
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ from .proxy_target import ProxyTarget
 from .routes import Route
 from .status import StatusError
 
+_BINARY, _BASE64 = "binary.k8s.io", "base64.binary.k8s.io"
 _LONGEST_HEAD = 64 * 1024
 _HOP_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "authorization", "keep-alive"})
 _STREAM_FLAGS = (("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty"))
@@ -153,6 +155,8 @@ async def _refused(head: bytes, reader: asyncio.StreamReader) -> web.StreamRespo
 async def _relay_text(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.StreamResponse:
     if answer.status >= 400:
         raise _log_error(answer.status, await answer.text())
+    if request.headers.get("Upgrade", "").lower() == "websocket":
+        return await _relay_messages(request, answer)
     response = web.StreamResponse(headers={"Content-Type": "text/plain"})
     await response.prepare(request)
     try:
@@ -162,6 +166,20 @@ async def _relay_text(request: web.BaseRequest, answer: aiohttp.ClientResponse) 
         # The node process has gone: what was read so far has been sent, and there is no more.
         response.force_close()
     return response
+
+
+async def _relay_messages(request: web.BaseRequest, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+    """The same to a client that asks for a WebSocket. Models apimachinery httpstream/wsstream NewReader (v1.36)."""
+    socket = web.WebSocketResponse(protocols=(_BINARY, _BASE64), compress=False)
+    await socket.prepare(request)
+    with contextlib.suppress(aiohttp.ClientPayloadError, ConnectionError):
+        async for chunk in answer.content.iter_any():
+            if socket.ws_protocol == _BASE64:
+                await socket.send_str(base64.b64encode(chunk).decode())
+            else:
+                await socket.send_bytes(chunk)
+    await socket.close()
+    return socket
 
 
 def _log_error(status: int, text: str) -> StatusError:

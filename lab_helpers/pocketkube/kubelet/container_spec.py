@@ -6,52 +6,63 @@ Models pkg/kubelet/kuberuntime/kuberuntime_container.go generateContainerConfig 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from pathlib import Path
 
 from ..objects import Obj
 from .environment import Configs, expand, make_environment
-from .hosts_files import hostname_of, hosts_file
+from .hosts_files import hosts_file, machine_name_of
 from .images import Image
+from .node_context import NodeContext
 from .pod_status import PodFacts
-from .runtime import ContainerSpec
+from .runtime import ContainerSpec, Mount
 from .security import identity_of, rights_of
 from .stand_ins import stand_ins
 from .volumes import Volumes
+
+HOSTS = "/etc/hosts"
 
 
 async def make_container_spec(
     pod: Obj,
     container: Obj,
     image: Image,
-    services: Iterable[Obj],
+    node: NodeContext,
     configs: Configs,
     volumes: Volumes,
     facts: PodFacts,
-    cluster_domain: str,
 ) -> ContainerSpec:
     """Everything about a container. Raises CreateContainerConfigError."""
-    image_env = {**image.env, "HOSTNAME": hostname_of(pod)}
-    env = await make_environment(pod, container, image_env, services, configs, facts)
+    hostname = machine_name_of(pod, node.name, node.config.cluster_domain)
+    image_env = {**image.env, "HOSTNAME": hostname}
+    env = await make_environment(pod, container, image_env, node.services.list(), configs, facts)
     argv = image.argv(
         [expand(word, env) for word in container.get("command") or []],
         [expand(word, env) for word in container.get("args") or []],
     )
+    mounts = volumes.mounts(pod, container, env)
+    if HOSTS not in {mount.path for mount in mounts}:
+        mounts.append(Mount(_write_hosts(pod, node, facts), HOSTS))
     return ContainerSpec(
         name=container["name"],
         argv=argv,
         env=env,
         builtin=image.builtin(argv),
         working_dir=container.get("workingDir") or image.working_dir,
-        files={
-            **stand_ins(image.layers),
-            **image.files,
-            "/etc/hosts": hosts_file(pod, facts.pod_ip, cluster_domain).encode(),
-            "/etc/hostname": f"{hostname_of(pod)}\n".encode(),
-        },
+        files={**stand_ins(image.layers), **image.files, "/etc/hostname": f"{hostname}\n".encode()},
         layers=image.layers,
-        mounts=volumes.mounts(pod, container, env),
+        mounts=mounts,
         identity=identity_of(pod, container, image),
         rights=rights_of(container),
         tty=bool(container.get("tty")),
         stdin=bool(container.get("stdin")),
     )
+
+
+def _write_hosts(pod: Obj, node: NodeContext, facts: PodFacts) -> Path:
+    """The Pod's /etc/hosts, which all its containers share."""
+    file = node.pod_dir(pod) / "etc-hosts"
+    node_hosts = node.disk.hosts if pod["spec"].get("hostNetwork") else ""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(hosts_file(pod, facts.pod_ip, node.config.cluster_domain, node_hosts))
+    file.chmod(0o644)
+    return file

@@ -10,11 +10,32 @@ from ..config import ClusterConfig
 from ..objects import Obj, name_of, namespace_of
 
 _LONGEST_HOSTNAME = 63
+_LONGEST_FQDN = 64
+
+
+class HostnameTooLong(RuntimeError):
+    """The kernel can't take the host name that a Pod asks for."""
 
 
 def hostname_of(pod: Obj) -> str:
     """The host name of a Pod: `spec.hostname`, else its name, cut to what the kernel takes."""
     return str(pod["spec"].get("hostname") or name_of(pod))[:_LONGEST_HOSTNAME].rstrip("-.")
+
+
+def machine_name_of(pod: Obj, node: str, cluster_domain: str) -> str:
+    """What `hostname` says in the Pod's containers. Raises HostnameTooLong."""
+    if pod["spec"].get("hostNetwork"):
+        return node
+    hostname, domain = hostname_of(pod), domain_of(pod, cluster_domain)
+    if not domain or not pod["spec"].get("setHostnameAsFQDN"):
+        return hostname
+    whole = f"{hostname}.{domain}"
+    if len(whole) > _LONGEST_FQDN:
+        raise HostnameTooLong(
+            f"Failed to construct FQDN from pod hostname and cluster domain, FQDN {whole} is too long "
+            f"({_LONGEST_FQDN} characters is the max, {len(whole)} characters requested)"
+        )
+    return whole
 
 
 def domain_of(pod: Obj, cluster_domain: str) -> str:
@@ -23,8 +44,16 @@ def domain_of(pod: Obj, cluster_domain: str) -> str:
     return f"{subdomain}.{namespace_of(pod)}.svc.{cluster_domain}" if subdomain else ""
 
 
-def hosts_file(pod: Obj, pod_ip: str, cluster_domain: str) -> str:
-    """/etc/hosts of a Pod's containers."""
+def plain_hosts(hostname: str) -> str:
+    """/etc/hosts of a machine that knows nobody but itself."""
+    return f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{hostname}\n"
+
+
+def hosts_file(pod: Obj, pod_ip: str, cluster_domain: str, node_hosts: str = "") -> str:
+    """/etc/hosts of a Pod's containers; that of the node, with the Pod's aliases, if it uses the node's network."""
+    aliases = _alias_lines(pod)
+    if pod["spec"].get("hostNetwork"):
+        return f"# Kubernetes-managed hosts file (host network).\n{node_hosts}{aliases}"
     hostname, domain = hostname_of(pod), domain_of(pod, cluster_domain)
     names = f"{hostname}.{domain}\t{hostname}" if domain else hostname
     lines = [
@@ -37,10 +66,15 @@ def hosts_file(pod: Obj, pod_ip: str, cluster_domain: str) -> str:
         "fe00::2\tip6-allrouters",
         f"{pod_ip}\t{names}",
     ]
+    return "\n".join(lines) + "\n" + aliases
+
+
+def _alias_lines(pod: Obj) -> str:
     aliases = pod["spec"].get("hostAliases") or []
-    if aliases:
-        lines += ["", "# Entries added by HostAliases."]
-        lines += ["\t".join([alias["ip"], *(alias.get("hostnames") or [])]) for alias in aliases]
+    if not aliases:
+        return ""
+    lines = ["", "# Entries added by HostAliases."]
+    lines += ["\t".join([alias["ip"], *(alias.get("hostnames") or [])]) for alias in aliases]
     return "\n".join(lines) + "\n"
 
 

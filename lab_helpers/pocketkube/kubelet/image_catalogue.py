@@ -162,7 +162,7 @@ def _on_base(entry: Entry) -> Entry:
     base = built_in()[entry["base"]]
     tables = {key: {**base.get(key, {}), **entry.get(key, {})} for key in _TABLES}
     inherited: dict[str, Any] = {
-        key: base[key] for key in ("entrypoint", "cmd", "working_dir", "programs") if key in base
+        key: base[key] for key in ("entrypoint", "cmd", "working_dir", "programs", "shells") if key in base
     }
     if "entrypoint" in entry:
         inherited.pop("cmd", None)
@@ -171,6 +171,7 @@ def _on_base(entry: Entry) -> Entry:
 
 def _image(name: str, entry: Entry, reference: ImageReference, file: Path | None) -> Image:
     layers = [_layer(entry, file)] if file is not None and "from" in entry else []
+    shells = [(Path(program), name) for name, program in entry.get("shells", {}).items()]
     return Image(
         name=name,
         repository=entry.get("repository") or f"docker.io/library/{name}",
@@ -185,7 +186,7 @@ def _image(name: str, entry: Entry, reference: ImageReference, file: Path | None
         working_dir=entry.get("working_dir", "/"),
         programs=entry.get("programs", {}),
         files={path: _fill_in(text).encode() for path, text in entry.get("files", {}).items()},
-        layers=layers,
+        layers=[*layers, *(Layer(program, name) for program, name in shells if program.exists())],
         user=entry.get("user", ""),
         digest=entry.get("digest", "") or _digest(layers),
         size_on_disk=entry.get("size", 0) or sum(_size(layer.source) for layer in layers),

@@ -56,7 +56,7 @@ class Image:
     programs: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     layers: Sequence[Layer] = ()
-    """Files from the machine's disk, for an image that was added."""
+    """Files from the machine's disk: those of an image that was added, and other programs for well-known names."""
     user: str = ""
     """`USER` or `USER:GROUP`, names or numbers, that it runs as unless the Pod says otherwise; root if empty."""
     digest: str = ""

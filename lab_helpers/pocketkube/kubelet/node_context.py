@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from ..api.status import StatusError
@@ -12,6 +13,8 @@ from ..config import ClusterConfig
 from ..informer import Informer
 from ..objects import Obj, name_of, namespace_of, uid_of
 from .configs import WatchedConfigs
+from .host_disk import HostDisk
+from .hosts_files import plain_hosts
 from .image_manager import ImageManager
 from .recorder import Recorder
 from .runtime import Runtime
@@ -34,6 +37,11 @@ class NodeContext:
     services: Informer
     root: Path
     """Folder for volumes, in a file system of the node process that containers can be shown parts of."""
+
+    @cached_property
+    def disk(self) -> HostDisk:
+        """The node's own disk."""
+        return HostDisk(self.root / "disk", plain_hosts(self.name))
 
     def pod_dir(self, pod: Obj) -> Path:
         """Where the volumes of a Pod are made."""

@@ -90,14 +90,7 @@ class PodContainers:
         record.wanted_image = container["image"]
         run = record.restart_count + (1 if record.ended is not None else 0)
         spec = await make_container_spec(
-            pod,
-            container,
-            image,
-            self._node.services.list(),
-            self._configs,
-            self._volumes,
-            self._worker.facts,
-            self._node.config.cluster_domain,
+            pod, container, image, self._node, self._configs, self._volumes, self._worker.facts
         )
         spec = with_api_socket(spec, pod, image, self._node.config.api_socket)
         return replace(

@@ -18,7 +18,7 @@ from ..clock import parse_rfc3339
 from ..objects import Obj, is_deleting, name_of, namespace_of, uid_of
 from .backoff import Backoff
 from .container_record import ContainerRecord, containers_of, recall_records
-from .hosts_files import hostname_of, hosts_file, resolv_conf
+from .hosts_files import hosts_file, machine_name_of, resolv_conf
 from .node_context import NodeContext
 from .pod_containers import PodContainers
 from .pod_status import TERMINAL_PHASES, PodFacts, make_status
@@ -49,7 +49,7 @@ class PodWorker:
         self.records = recall_records(pod, node.clock.rfc3339())
         self._writer = StatusWriter(node.client, pod, node.clock, lambda: self.pod)
         self._configs = node.configs.for_pod(uid_of(pod), self._configs_changed)
-        self._volumes = Volumes(node.pod_dir(pod), self._configs, node)
+        self._volumes = Volumes(node.pod_dir(pod), self._configs, node, node.disk, node.images.catalogue)
         self._containers = PodContainers(self, node, self._volumes, self._configs)
         self._trouble = Backoff(node.clock, first=0.5, longest=120.0)
         self._volumes_due: float | None = 0.0
@@ -206,14 +206,15 @@ class PodWorker:
     async def _run_sandbox(self) -> float:
         if self.sandbox is not None:
             return 0.0
-        spec = SandboxSpec(
-            node=self._node.name,
-            hostname=hostname_of(self.pod),
-            host_network=bool(self.pod["spec"].get("hostNetwork")),
-            resolv_conf=resolv_conf(self.pod, self._node.config),
-            hosts=hosts_file(self.pod, "", self._node.config.cluster_domain),
-        )
+        domain = self._node.config.cluster_domain
         try:
+            spec = SandboxSpec(
+                node=self._node.name,
+                hostname=machine_name_of(self.pod, self._node.name, domain),
+                host_network=bool(self.pod["spec"].get("hostNetwork")),
+                resolv_conf=resolv_conf(self.pod, self._node.config),
+                hosts=hosts_file(self.pod, "", domain),
+            )
             self.sandbox = await self._node.runtime.run_sandbox(spec)
         except (RuntimeError, OSError) as error:
             message = f"Failed to create pod sandbox: rpc error: code = Unknown desc = {error}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,14 @@ import pytest
 
 from lab_helpers.pocketkube.config import ClusterConfig
 from lab_helpers.pocketkube.kubelet.environment import CreateContainerConfigError, expand, make_environment
-from lab_helpers.pocketkube.kubelet.hosts_files import hostname_of, hosts_file, resolv_conf
+from lab_helpers.pocketkube.kubelet.host_disk import HostDisk
+from lab_helpers.pocketkube.kubelet.hosts_files import (
+    HostnameTooLong,
+    hostname_of,
+    hosts_file,
+    machine_name_of,
+    resolv_conf,
+)
 from lab_helpers.pocketkube.kubelet.pod_status import PodFacts
 from lab_helpers.pocketkube.kubelet.volumes import VolumeError, Volumes
 from lab_helpers.pocketkube.objects import Obj
@@ -152,6 +160,21 @@ def test_hosts_file_names_the_pod_and_its_aliases() -> None:
     assert "\n10.244.0.5\tdb.dbs.default.svc.cluster.local\tdb\n" in text
     assert text.endswith("# Entries added by HostAliases.\n1.2.3.4\ta\tb\n")
     assert hostname_of({"metadata": {"name": "n" * 70}, "spec": {}}) == "n" * 63
+    host = pod(hostNetwork=True, hostAliases=[{"ip": "1.2.3.4", "hostnames": ["a"]}])
+    assert hosts_file(host, "", "cluster.local", "127.0.0.1\tnode\n") == (
+        "# Kubernetes-managed hosts file (host network).\n127.0.0.1\tnode\n"
+        "\n# Entries added by HostAliases.\n1.2.3.4\ta\n"
+    )
+
+
+def test_the_machines_name_is_the_pods_its_whole_name_or_the_nodes() -> None:
+    named = {"hostname": "db", "subdomain": "dbs"}
+    assert machine_name_of(pod(**named), "node", "cluster.local") == "db"
+    whole = machine_name_of(pod(**named, setHostnameAsFQDN=True), "node", "cluster.local")
+    assert whole == "db.dbs.default.svc.cluster.local"
+    assert machine_name_of(pod(hostNetwork=True), "node", "cluster.local") == "node"
+    with pytest.raises(HostnameTooLong, match="is too long .64 characters is the max, 91 characters requested."):
+        machine_name_of(pod(hostname="d" * 61, subdomain="dbs", setHostnameAsFQDN=True), "node", "cluster.local")
 
 
 def test_resolv_conf_follows_the_dns_policy(tmp_path: Path) -> None:
@@ -200,8 +223,83 @@ def test_volumes_are_made_from_all_sources(tmp_path: Path) -> None:
     assert (mounts["/key"].source / "password").read_text() == "hush"
     assert (mounts["/key"].source / "password").stat().st_mode & 0o777 == 0o400
     assert (mounts["/facts"].source / "labels").read_text() == 'app="web"\ntier="say \\"hi\\""'
-    files = {path.name: path.read_text() for path in mounts["/api"].source.iterdir()}
+    files = shown(mounts["/api"].source)
     assert files == {"token": "token for the API server for 3607 s", "ca.crt": "two", "namespace": "default"}
+
+
+def shown(folder: Path) -> dict[str, str]:
+    """The files of a volume that its user is to see."""
+    return {path.name: path.read_text() for path in folder.iterdir() if not path.name.startswith("..")}
+
+
+def test_all_files_of_a_volume_change_at_once_and_a_mount_of_one_file_keeps_the_old(tmp_path: Path) -> None:
+    owner = pod(volumes=[{"name": "conf", "configMap": {"name": "conf"}}])
+    folder = tmp_path / "volumes/conf"
+
+    def make(**data: str) -> Volumes:
+        shelf = Shelf({"kind": "ConfigMap", "metadata": {"name": "conf"}, "data": data})
+        volumes = Volumes(tmp_path, shelf, shelf)
+        asyncio.run(volumes.make(owner, FACTS))
+        return volumes
+
+    volumes = make(a="1", b="1")
+    (one,) = volumes.mounts(owner, {"volumeMounts": [{"name": "conf", "mountPath": "/a", "subPath": "a"}]}, {})
+    with one.source.open() as reader:
+        first = (folder / "..data").readlink()
+        make(a="1", b="1")
+        assert (folder / "..data").readlink() == first, "nothing has changed"
+        make(a="2", b="2")
+        assert (folder / "a").readlink() == Path("..data/a")
+        assert (folder / "..data").readlink() != first
+        assert not (folder / first).exists()
+        assert reader.read() == "1"
+
+
+def test_modes_follow_the_item_and_the_group(tmp_path: Path) -> None:
+    items = [_field("a", "metadata.name") | {"mode": 0o400}, _field("b", "metadata.name")]
+    sources = [{"downwardAPI": {"items": items}}, {"serviceAccountToken": {"path": "token"}}]
+    volumes = [{"name": "all", "projected": {"defaultMode": 0o640, "sources": sources}}, {"name": "e", "emptyDir": {}}]
+
+    def modes(folder: Path, **spec: Any) -> dict[str, int]:
+        shelf = Shelf()
+        asyncio.run(Volumes(folder, shelf, shelf).make(pod(volumes=volumes, **spec), FACTS))
+        names = {"a": "volumes/all/a", "b": "volumes/all/b", "token": "volumes/all/token", "e": "volumes/e"}
+        return {name: (folder / path).stat().st_mode & 0o7777 for name, path in names.items()}
+
+    assert modes(tmp_path / "plain") == {"a": 0o400, "b": 0o640, "token": 0o640, "e": 0o777}
+    with_group = modes(tmp_path / "group", securityContext={"fsGroup": os.getegid()})
+    assert with_group == {"a": 0o440, "b": 0o640, "token": 0o640, "e": 0o2777}
+    assert modes(tmp_path / "user", securityContext={"runAsUser": os.geteuid()})["token"] == 0o600
+
+
+def test_host_paths_are_those_of_a_disk_of_the_nodes_own(tmp_path: Path) -> None:
+    disk = HostDisk(tmp_path / "disk", "127.0.0.1\tnode\n")
+    shelf = Shelf()
+
+    def mount(path: str, kind: str = "", sub_path: str = "") -> Path:
+        owner = pod(volumes=[{"name": "host", "hostPath": {"path": path, "type": kind}}])
+        volumes = Volumes(tmp_path / "pod", shelf, shelf, disk)
+        asyncio.run(volumes.make(owner, FACTS))
+        wanted = {"name": "host", "mountPath": "/x", "subPath": sub_path}
+        return volumes.mounts(owner, {"volumeMounts": [wanted]}, {})[0].source
+
+    assert mount("/etc/hosts", "File").read_text() == "127.0.0.1\tnode\n"
+    assert list(mount("/data/x").iterdir()) == []
+    (mount("/data") / "way-out").symlink_to("/")
+    assert not (Path("/data/x")).exists()
+    with pytest.raises(VolumeError, match="/data/way-out/etc leads out of its volume"):
+        mount("/data/way-out/etc")
+    with pytest.raises(CreateContainerConfigError, match="way-out/etc leads out of its volume"):
+        mount("/data", sub_path="way-out/etc")
+
+
+def test_an_image_can_be_a_volume(tmp_path: Path) -> None:
+    owner = pod(volumes=[{"name": "site", "image": {"reference": "docker.io/library/httpd:2.4"}}])
+    volumes = Volumes(tmp_path, Shelf(), Shelf())
+    asyncio.run(volumes.make(owner, FACTS))
+    wanted = {"name": "site", "mountPath": "/site", "subPath": "usr/local/apache2/htdocs"}
+    (mount,) = volumes.mounts(owner, {"volumeMounts": [wanted]}, {})
+    assert mount.read_only and "It works!" in (mount.source / "index.html").read_text()
 
 
 def test_a_mount_may_show_one_file_of_a_volume(tmp_path: Path) -> None:
@@ -224,8 +322,7 @@ def test_a_changed_config_map_replaces_the_files(tmp_path: Path) -> None:
     for data in ({"a": "1", "gone": "x"}, {"a": "2", "new": "y"}):
         shelf = Shelf({"kind": "ConfigMap", "metadata": {"name": "conf"}, "data": data})
         asyncio.run(Volumes(tmp_path, shelf, shelf).make(owner, FACTS))
-        found = {path.name: path.read_text() for path in (tmp_path / "volumes/conf").iterdir()}
-        assert found == data
+        assert shown(tmp_path / "volumes/conf") == data
 
 
 @pytest.mark.parametrize(
@@ -237,7 +334,9 @@ def test_a_changed_config_map_replaces_the_files(tmp_path: Path) -> None:
             "references non-existent secret key: z",
         ),
         ({"nfs": {"server": "x"}}, "volumes of type nfs are not part of the embedded cluster"),
-        ({"hostPath": {"path": "/no/such/path"}}, "does not exist"),
+        ({"hostPath": {"path": "/usr", "type": "Directory"}}, "hostPath type check failed: /usr is not a directory"),
+        ({"hostPath": {"path": "/etc/hosts", "type": "DirectoryOrCreate"}}, "/etc/hosts is not a directory"),
+        ({"image": {"reference": "nosuch"}}, 'failed to pull image "nosuch": not found'),
     ],
 )
 def test_a_volume_that_cannot_be_made_says_why(tmp_path: Path, volume: Obj, message: str) -> None:

@@ -114,9 +114,7 @@ def test_another_user_may_not_write_what_belongs_to_root(tmp_path: Path) -> None
 @pytest.mark.kernel
 def test_a_read_only_root_leaves_the_volumes_writable(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    script = (
-        "for d in / /etc /tmp /usr/lib /dev/shm /volume; do touch $d/x 2>/dev/null && echo $d; done; :>/dev/null"
-    )
+    script = "for d in / /etc /tmp /usr/lib /dev/shm /volume; do touch $d/x 2>/dev/null && echo $d; done; :>/dev/null"
     settings = {"rights": Rights(writable_root=False), "mounts": [Mount(tmp_path, "/volume")]}
     assert in_container("sh", "-c", script, **settings) == (0, "/dev/shm\n/volume\n", "")
 
