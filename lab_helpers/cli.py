@@ -133,6 +133,10 @@ def up(
         click.echo(json.dumps(cluster.status() | {"startSeconds": {k: round(v, 3) for k, v in steps.items()}}))
         return
     click.echo(f"The cluster {cluster.name!r} is ready after {steps['ready']:.1f} s.")
+    if cluster.capabilities.simulated:
+        click.echo("Its network is simulated: kube-proxy's rules are followed by ServiceLab, not by the kernel.")
+        if engine == "auto":
+            click.echo("Why, and how to have the real one: servicelab doctor")
     option = _option(cluster.name)
     click.echo(f"Use it:  servicelab kubectl{option} get nodes\nEnd it:  servicelab down{option}")
 

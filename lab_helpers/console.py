@@ -26,6 +26,9 @@ def progress(title: str, *, quiet: bool = False) -> Iterator[Callable[[str], Non
         yield lambda step: line.update(f"{title}: {step} ...")
 
 
+SIMULATED = " (the network is simulated)"
+
+
 def print_status(report: dict[str, Any]) -> None:
     """`servicelab status` for people."""
     from rich.console import Console
@@ -45,7 +48,7 @@ def print_status(report: dict[str, Any]) -> None:
         ("next", "next"),
     ):
         if report.get(key) is not None:
-            table.add_row(label, _as_text(report[key]))
+            table.add_row(label, _as_text(report[key]) + (SIMULATED if report[key] == "userspace" else ""))
     Console(soft_wrap=True, highlight=False).print(table)
 
 

@@ -57,11 +57,11 @@ def examine() -> list[Finding]:
     looks: tuple[Callable[[], Finding], ...] = (
         _python,
         _kernel,
-        lambda: _program("iptables", "kube-proxy's rules in the kernel", blocks=True),
-        lambda: _program("ip", "looking at addresses and routes on a node", blocks=False),
-        lambda: _program("curl", "requests from a node or a Pod", blocks=False),
+        lambda: _program("iptables", "kube-proxy's rules in the kernel"),
+        lambda: _program("ip", "looking at addresses and routes on a node"),
+        lambda: _program("curl", "requests from a node or a Pod"),
         _kubectl,
-        lambda: _program("dot", "pictures, else drawn by graphviz-pure", blocks=False),
+        lambda: _program("dot", "pictures, else drawn by graphviz-pure"),
         _state_folder,
     )
     return [look() for look in looks]
@@ -85,22 +85,21 @@ def _python() -> Finding:
 
 
 def _kernel() -> Finding:
-    from .pocketkube.host_probe import require_kernel_engine
+    from .pocketkube.host_probe import NO_IPTABLES, probe, why_no_userspace_engine
 
-    try:
-        require_kernel_engine()
-    except ToolMissing:
-        pass  # A finding of its own.
-    except LabError as error:
-        return Finding("network engine", "missing", error.message, error.hint)
-    return Finding("network engine", "works", "kernel (namespaces and iptables of its own, no root needed)")
+    found = probe()
+    if found.usable:
+        return Finding("network engine", "works", "kernel (namespaces and iptables of its own, no root needed)")
+    next_step = install_command("iptables") if found.reason == NO_IPTABLES else found.next_step or "use Linux for more"
+    if why := why_no_userspace_engine():
+        return Finding("network engine", "missing", f"not kernel: {found.reason}; not userspace: {why}", next_step)
+    return Finding("network engine", "better", f"userspace, which is simulated: {found.reason}", next_step)
 
 
-def _program(name: str, purpose: str, *, blocks: bool) -> Finding:
+def _program(name: str, purpose: str) -> Finding:
     if path := find_program(name):
         return Finding(name, "works", f"{path}: {purpose}")
-    verdict: Verdict = "missing" if blocks else "better"
-    return Finding(name, verdict, f"not found; needed for {purpose}", install_command(name))
+    return Finding(name, "better", f"not found; needed for {purpose}", install_command(name))
 
 
 def _kubectl() -> Finding:

@@ -137,8 +137,9 @@ def _look_inside(tour: Tour, address: str) -> None:
     )
     tour.value("rollout", "status", "deployment/deployhttpd", "--timeout=20s")
     chain = _service_chain(tour.cluster, address, endpoints=3)
+    where = "" if tour.cluster.capabilities.simulated else " in the kernel"
     tour.step(
-        "14. This is all a Service is: rules in the kernel that send 1 of 3 connections to each Pod.",
+        f"14. This is all a Service is: rules{where} that send 1 of 3 connections to each Pod.",
         ["servicelab", "node", "--", "iptables", "-t", "nat", "-S", chain],
     )
 

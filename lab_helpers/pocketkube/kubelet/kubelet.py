@@ -75,6 +75,7 @@ class Kubelet:
             clock,
             control_plane=index == 0,
             catalogue=self._node.images.catalogue,
+            simulated=config.engine != "kernel",
         )
         self._pods = Informer(client, "pods", field_selector=f"spec.nodeName={node_name}", clock=clock)
         self._workers: dict[str, PodWorker] = {}

@@ -38,6 +38,7 @@ class NodeRegistration:
         *,
         control_plane: bool,
         catalogue: ImageCatalogue | None = None,
+        simulated: bool = False,
     ) -> None:
         self.node: Obj = {}
         """The Node as the API answered last."""
@@ -46,7 +47,7 @@ class NodeRegistration:
         self._ip = ip
         self._pod_cidr = pod_cidr
         self._clock = clock
-        self._control_plane = control_plane
+        self._kind = {"control_plane": control_plane, "simulated": simulated}
         self._catalogue = catalogue or ImageCatalogue()
 
     async def register(self) -> None:
@@ -88,13 +89,11 @@ class NodeRegistration:
 
     async def _create_or_adopt(self) -> Obj:
         try:
-            return await self._client.create(
-                "nodes", new_node(self._name, self._pod_cidr, control_plane=self._control_plane)
-            )
+            return await self._client.create("nodes", new_node(self._name, self._pod_cidr, **self._kind))
         except StatusError as error:
             if error.reason != "AlreadyExists":
                 raise
-        labels = node_labels(self._name, control_plane=self._control_plane)
+        labels = node_labels(self._name, **self._kind)
         return await self._client.patch("nodes", self._name, {"metadata": {"labels": labels}})
 
     async def _renew_lease(self) -> None:

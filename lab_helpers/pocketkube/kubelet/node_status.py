@@ -32,7 +32,11 @@ _CONDITIONS = (
 )
 
 
-def node_labels(name: str, *, control_plane: bool) -> dict[str, str]:
+SIMULATED = "pocketkube/simulated"
+"""Label of a node whose network is simulated."""
+
+
+def node_labels(name: str, *, control_plane: bool, simulated: bool = False) -> dict[str, str]:
     """The labels that a node registers itself with."""
     labels = {
         "beta.kubernetes.io/arch": _architecture(),
@@ -41,6 +45,8 @@ def node_labels(name: str, *, control_plane: bool) -> dict[str, str]:
         "kubernetes.io/hostname": name,
         "kubernetes.io/os": "linux",
     }
+    if simulated:
+        labels[SIMULATED] = "true"
     if control_plane:
         labels |= {
             "node-role.kubernetes.io/control-plane": "",
@@ -49,14 +55,14 @@ def node_labels(name: str, *, control_plane: bool) -> dict[str, str]:
     return labels
 
 
-def new_node(name: str, pod_cidr: str, *, control_plane: bool) -> Obj:
+def new_node(name: str, pod_cidr: str, *, control_plane: bool, simulated: bool = False) -> Obj:
     """The Node as it is created."""
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {
             "name": name,
-            "labels": node_labels(name, control_plane=control_plane),
+            "labels": node_labels(name, control_plane=control_plane, simulated=simulated),
             "annotations": {
                 "node.alpha.kubernetes.io/ttl": "0",
                 "volumes.kubernetes.io/controller-managed-attach-detach": "true",

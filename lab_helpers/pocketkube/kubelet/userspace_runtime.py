@@ -89,10 +89,7 @@ class UserspaceRuntime(ContainerRuntime):
         return await self._interceptors.spawn(request, self._machine(pod), self._hostname(pod), files, streams)
 
     async def _spawn_into(self, container: Container, request: SpawnRequest, streams: Mapping[str, int]) -> Child:
-        wanted = SpawnRequest(
-            request.argv, {**request.environment, MARK: container.id}, working_dir=request.working_dir,
-            terminal=request.terminal,
-        )  # fmt: skip
+        wanted = replace(request, environment={**request.environment, MARK: container.id})
         pod = container.pod
         return await self._interceptors.spawn(
             wanted, self._machine(pod), self._hostname(pod), self._seen[container.id], streams
