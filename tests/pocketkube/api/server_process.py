@@ -97,8 +97,9 @@ async def serve(folder: Path, descriptor: int) -> None:
 
 
 def items(found: dict[str, Any]) -> dict[str, Any]:
-    """The objects of a list by name."""
-    return {item["metadata"]["name"]: item for item in found["items"]}
+    """The objects of a list by name, with the kind that only the list tells."""
+    head = {"kind": found["kind"].removesuffix("List"), "apiVersion": found["apiVersion"]}
+    return {item["metadata"]["name"]: {**head, **item} for item in found["items"]}
 
 
 if __name__ == "__main__":
