@@ -157,6 +157,13 @@ def test_cp(web: Kubectl, tmp_path: Path) -> None:
     assert (tmp_path / "back").read_text() == (tmp_path / "page").read_text()
 
 
+def test_attach_ends_with_its_input_where_the_container_keeps_its_own_open(k: Kubectl) -> None:
+    k("run", "open", "-i", "--leave-stdin-open", "--image=busybox", "--restart=Never", "--", "cat", input="word\n")
+    assert k("get", "pod", "open", "-o", "jsonpath={.status.phase}") == "Running"
+    eventually(lambda: k("logs", "open") == "word\n", "the input in the log")
+    k("delete", "pod", "open", "--now")
+
+
 def test_attach(k: Kubectl) -> None:
     script = "stdin: true, command: [sh, -c, 'read x; echo heard $x; sleep 0.2']"
     k("apply", "-f", "-", input=POD.replace("image: httpd", f"image: busybox, {script}") % ("echo", "echo"))

@@ -15,6 +15,8 @@ from ..runtime import Process
 from .channels import CLOSE, RESIZE, STDERR, STDIN, STDOUT, Channels, StreamOptions
 
 _CHUNK = 32 * 1024
+_LAST_WORDS_SECONDS = 1.0
+"""So long a process may answer to the end of its input. containerd lets the client go at once."""
 
 
 async def serve_process(
@@ -22,7 +24,8 @@ async def serve_process(
 ) -> None:
     """Carries the streams until the process ends or the client leaves.
 
-    A process that was started for this client (`owns`) ends with it, and its exit code is told.
+    A process that was started for this client (`owns`) ends with it, and its exit code is told. A client whose input
+    ends while the process keeps its own open (no `close_stdin`) has nothing more to say and is let go.
     """
     outputs = [
         asyncio.create_task(_send_output(channels, channel, stream, wanted))
@@ -39,6 +42,9 @@ async def serve_process(
         if ended.done():
             status = exit_status(ended.result()) if owns else SUCCESS
             await channels.finish(status)
+        elif inputs.result():
+            await asyncio.wait((ended,), timeout=_LAST_WORDS_SECONDS)
+            await channels.finish(SUCCESS)
     finally:
         if owns and not ended.done():
             process.kill(signal.SIGHUP)
@@ -88,15 +94,18 @@ async def _send_output(channels: Channels, channel: int, stream: asyncio.StreamR
             await channels.send(channel, data)
 
 
-async def _receive(channels: Channels, process: Process, options: StreamOptions, close_stdin: bool) -> None:
-    """Handles what the client sends; returns when it has left."""
+async def _receive(channels: Channels, process: Process, options: StreamOptions, close_stdin: bool) -> bool:
+    """Handles what the client sends, until it leaves (False) or has said all that it has to say (True)."""
     async for channel, data in channels.messages():
         if channel == STDIN and options.stdin and data:
             await _write(process, data)
         elif channel == RESIZE:
             _resize(process, data)
-        elif channel == CLOSE and data == bytes([STDIN]) and process.stdin is not None and close_stdin:
+        elif channel == CLOSE and data == bytes([STDIN]) and process.stdin is not None:
+            if not close_stdin:
+                return True
             process.stdin.close()
+    return False
 
 
 async def _write(process: Process, data: bytes) -> None:
