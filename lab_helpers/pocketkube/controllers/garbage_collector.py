@@ -89,8 +89,12 @@ class GarbageCollector(Controller):
             return
         finalizers = obj["metadata"].get("finalizers") or []
         policy = "Background"
-        if "waiting" in standing.values() and self._dependents(obj):
+        dependents = self._dependents(obj)
+        if "waiting" in standing.values() and dependents:
             policy = "Foreground"
+            if any(_waits_for_dependents(dependent) for _, dependent in dependents):
+                # Perhaps a circle of owners, each of which would wait for the next for ever.
+                await self._unblock(resource_name, obj)
         elif ORPHAN in finalizers:
             policy = "Orphan"
         elif FOREGROUND in finalizers:
@@ -111,14 +115,19 @@ class GarbageCollector(Controller):
             owner = await self._live(resource, key)
         if owner is None or uid_of(owner) != reference["uid"]:
             return "gone"
-        waits = is_deleting(owner) and FOREGROUND in (owner["metadata"].get("finalizers") or [])
-        return "waiting" if waits else "solid"
+        return "waiting" if _waits_for_dependents(owner) else "solid"
 
     async def _live(self, resource: Resource, key: str) -> Obj | None:
         namespace, name = split_key(key)
         with ignoring_not_found():
             return await self._client.get(resource.name, name, namespace or None)
         return None
+
+    async def _unblock(self, resource_name: str, obj: Obj) -> None:
+        """Lets the owners go without waiting for this object."""
+        references = [{**ref, "blockOwnerDeletion": False} for ref in obj["metadata"]["ownerReferences"]]
+        metadata = {"ownerReferences": references, "resourceVersion": obj["metadata"]["resourceVersion"]}
+        await _unless_gone(self._client.patch(resource_name, name_of(obj), {"metadata": metadata}, namespace_of(obj)))
 
     async def _forget_owners(self, resource_name: str, obj: Obj, uids: list[str]) -> None:
         gone = [{"$patch": "delete", "uid": uid} for uid in uids]
@@ -143,18 +152,27 @@ class GarbageCollector(Controller):
             news = old is None or references != old["metadata"].get("ownerReferences")
             if leaving or (references and news):
                 self.queue.add(f"{resource.name}|{key_of(new)}")
+            if old is not None and news:
+                self._enqueue_owners(old)
 
         return on_change
 
     def _on_deleted(self, obj: Obj) -> None:
         for resource_name, dependent in self._dependents(obj):
             self.queue.add(f"{resource_name}|{key_of(dependent)}")
+        self._enqueue_owners(obj)
+
+    def _enqueue_owners(self, obj: Obj) -> None:
+        """An owner that waits for its dependents looks again."""
         for reference in obj["metadata"].get("ownerReferences") or []:
-            # An owner that waits for its dependents looks again.
             resource = self._by_kind.get((reference["apiVersion"], reference["kind"]))
             if resource is not None:
                 where = f"{namespace_of(obj)}/" if resource.namespaced else ""
                 self.queue.add(f"{resource.name}|{where}{reference['name']}")
+
+
+def _waits_for_dependents(obj: Obj) -> bool:
+    return is_deleting(obj) and FOREGROUND in (obj["metadata"].get("finalizers") or [])
 
 
 def _blocks(dependent: Obj, owner: Obj) -> bool:

@@ -120,6 +120,31 @@ def test_dependents_of_an_owner_that_never_was_are_deleted(tmp_path: Path) -> No
     play(tmp_path, scenario)
 
 
+def test_a_circle_of_owners_can_be_deleted(tmp_path: Path) -> None:
+    async def scenario(cluster: Cluster) -> None:
+        names = ("a", "b", "c")
+        uids = {}
+        for name in names:
+            made = await cluster.client.create(
+                "configmaps",
+                {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}},
+            )
+            uids[name] = made["metadata"]["uid"]
+        for name, owner in zip(names, ("c", "a", "b"), strict=True):
+            ref = {"apiVersion": "v1", "kind": "ConfigMap", "name": owner, "uid": uids[owner]}
+            patch = {"metadata": {"ownerReferences": [{**ref, "controller": True, "blockOwnerDeletion": True}]}}
+            await cluster.client.patch("configmaps", name, patch, "default")
+        await cluster.settle()
+        await cluster.client.delete("configmaps", "a", "default", propagation_policy="Foreground")
+
+        async def left() -> bool:
+            return not any(each["metadata"]["name"] in names for each in await cluster.list("configmaps"))
+
+        await cluster.until(left)
+
+    play(tmp_path, scenario)
+
+
 def test_a_node_that_fails_is_tainted_and_its_pods_leave_the_services(tmp_path: Path) -> None:
     async def scenario(cluster: Cluster) -> None:
         await cluster.client.create("services", service("web"))
