@@ -9,6 +9,7 @@ Models etcd, and apiserver pkg/storage/cacher for the watches (v1.36).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 import weakref
@@ -201,6 +202,7 @@ class Store:
         self._shelves: dict[str, _Shelf] = {}
         self.pages = PageHistory()
         self._guard(self._load)
+        self._settle()
 
     # --- reading ---
 
@@ -316,6 +318,14 @@ class Store:
             obj = StoredObject(json.loads(body))
             obj.encoded = bytes(body)
             self._shelf(resource).put(obj)
+
+    def _settle(self) -> None:
+        """Moves what is in the log into the database: a log that gets lost or cut later takes no older write along.
+
+        SQLite takes a log up to the last whole transaction and says nothing of a rest that is missing.
+        """
+        with contextlib.suppress(sqlite3.OperationalError):  # a full disk can still be read
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def _write(self, statement: str, row: tuple[object, ...], revision: int) -> None:
         self._db.execute("BEGIN IMMEDIATE")

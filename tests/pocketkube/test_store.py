@@ -136,6 +136,24 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     assert store.revision >= max(acknowledged)
 
 
+def test_a_log_that_gets_lost_takes_nothing_along_from_before_the_last_start(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    first = Store(path)
+    first.create("configmaps", thing("a"))
+    abandoned = {name: (tmp_path / name).read_bytes() for name in ("state.db", "state.db-wal")}
+    first.close()
+    for name, content in abandoned.items():  # as a kill leaves them
+        (tmp_path / name).write_bytes(content)
+    started = Store(path)
+    assert (tmp_path / "state.db-wal").stat().st_size == 0
+    started.create("configmaps", thing("b"))
+    left = path.read_bytes()
+    started.close()
+    path.write_bytes(left)  # the database as it was, and no log
+    again = Store(path)
+    assert [obj["metadata"]["name"] for obj in again.list("configmaps")] == ["a"]
+
+
 def test_watchers_see_the_changes_of_their_namespace_in_order(tmp_path: Path) -> None:
     store = Store(tmp_path / "db")
 

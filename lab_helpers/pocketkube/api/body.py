@@ -14,7 +14,8 @@ from typing import Any
 from .status import go_quote
 
 MAX_DEPTH = 200
-MAX_NODES = 400_000
+MAX_NODES = 60_000
+"""How many values one document may hold: each costs work that keeps others waiting. Real objects have some hundred."""
 
 _AFTER = {
     "Expecting value": "looking for beginning of value",
@@ -91,7 +92,7 @@ def check_limits(value: Any, nodes_bound: int = MAX_NODES) -> None:
         if depth > MAX_DEPTH:
             raise ValueError("exceeded max depth")
         if seen > MAX_NODES:
-            raise ValueError("document contains excessive aliasing")
+            raise ValueError(f"document has more than {MAX_NODES} values")
         children = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
         stack.extend((child, depth + 1) for child in children)
 

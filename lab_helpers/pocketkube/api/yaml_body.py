@@ -17,10 +17,9 @@ from typing import Any
 
 import yaml
 
+from .body import MAX_DEPTH, MAX_NODES
 from .scalars import go_syntax
 from .status import go_quote
-
-MAX_DEPTH = 200
 
 _PREFIX = "tag:yaml.org,2002:"
 _STR, _INT, _FLOAT, _BOOL, _NULL, _BINARY, _TIMESTAMP = (
@@ -109,6 +108,7 @@ class _Builder:
         self.duplicates: list[str] = []
         self._open: list[_Open] = []
         self._anchors: dict[str, Any] = {}
+        self._values = 0
 
     def take(self, event: Any) -> None:
         """One event of the parser."""
@@ -146,6 +146,9 @@ class _Builder:
         return value
 
     def _put(self, value: Any, line: int, *, merges: bool = False) -> None:
+        self._values += 1
+        if self._values > 2 * MAX_NODES:  # keys are counted here, too
+            raise ValueError(f"yaml: document has more than {MAX_NODES} values")
         if not self._open:
             self.root = value
             return

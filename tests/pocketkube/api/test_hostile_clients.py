@@ -286,6 +286,35 @@ def test_who_hangs_up_in_the_middle_of_a_body_has_written_nothing(server: Server
     assert asyncio.run(server.answers())
 
 
+def many_keys() -> bytes:
+    keys = b"".join(b"  key-%06d: v\n" % number for number in range(180_000))
+    return b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: many\ndata:\n" + keys
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content_type"),
+    [
+        ("POST", CONFIG_MAPS, "application/yaml"),
+        ("PATCH", f"{CONFIG_MAPS}/many?fieldManager=m", "application/apply-patch+yaml"),
+    ],
+)
+def test_others_are_answered_while_a_large_body_is_read(
+    server: ServerProcess, method: str, path: str, content_type: str
+) -> None:
+    async def scenario() -> float:
+        loop = asyncio.get_running_loop()
+        large = asyncio.create_task(exchange(server, request(method, path, many_keys(), content_type)))
+        slowest = 0.0
+        while not large.done():
+            start = loop.time()
+            assert (await exchange(server, request("GET", f"{CONFIG_MAPS}/none"))).status == 404
+            slowest = max(slowest, loop.time() - start)
+        assert is_refusal(await large)
+        return slowest
+
+    assert asyncio.run(scenario()) < 2
+
+
 def test_who_sends_its_head_too_slowly_is_shown_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "HEADER_SECONDS", 0.1)
 
