@@ -81,7 +81,11 @@ def _validate_strategy(strategy: Obj) -> list[Cause]:
     if kind == "OnDelete":
         return []
     if kind != "RollingUpdate":
-        return [not_supported("spec.updateStrategy", strategy, ["RollingUpdate", "OnDelete"])]
+        rolling = strategy.get("rollingUpdate")
+        internal = {"MaxUnavailable": 0, "MaxSurge": 0}
+        internal |= {field[0].upper() + field[1:]: value for field, value in (rolling or {}).items()}
+        shown = {"Type": kind, "RollingUpdate": None if rolling is None else internal}
+        return [not_supported("spec.updateStrategy", shown, ["RollingUpdate", "OnDelete"])]
     rolling, path = strategy["rollingUpdate"], "spec.updateStrategy.rollingUpdate"
     unavailable, surge = rolling.get("maxUnavailable", 0), rolling.get("maxSurge", 0)
     causes = validate_share(unavailable, f"{path}.maxUnavailable") + validate_share(surge, f"{path}.maxSurge")

@@ -6,17 +6,30 @@ Models pkg/apis/networking/{v1/defaults.go,validation} (v1.36).
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Any
 
 from ..api.status import Cause, invalid_value, not_supported, required
 from ..objects import Obj
+from .causes import invalid_each
 from .label_selector import validate_label_selector
 from .metadata import validate_immutable
-from .naming import cidr_problems, ip_problems, label_1035_problems, port_number_problems, subdomain_problems
+from .naming import (
+    cidr_problems,
+    ip_problems,
+    label_problems,
+    path_segment_problems,
+    port_name_problems,
+    port_number_problems,
+    subdomain_problems,
+    wildcard_problems,
+)
 from .strategy import Strategy
 
 _NO_INGRESS = "this cluster stores Ingresses but runs no ingress controller: no traffic follows this object"
 _NO_POLICY = "this cluster stores NetworkPolicies but does not enforce them: every Pod can still reach every other"
+_NOT_IN_PATHS = ("//", "/./", "/../", "%2f", "%2F")
+_CLASS = "kubernetes.io/ingress.class"
 _PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
 _DIRECTIONS = ("Ingress", "Egress")
 
@@ -46,6 +59,8 @@ class IngressStrategy(Strategy):
             causes += _validate_backend(backend, "spec.defaultBackend")
         for index, rule in enumerate(rules):
             causes += _validate_rule(rule, f"spec.rules[{index}]")
+        for index, entry in enumerate(spec.get("tls") or []):
+            causes += _validate_tls(entry, f"spec.tls[{index}]")
         name = spec.get("ingressClassName")
         if name is not None:
             causes += [invalid_value("spec.ingressClassName", name, problem) for problem in subdomain_problems(name)]
@@ -73,7 +88,7 @@ class IngressClassStrategy(Strategy):
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """The controller is for life."""
         before, after = (old.get("spec") or {}).get("controller"), (new.get("spec") or {}).get("controller")
-        return self.validate(new) + validate_immutable(after, before, "spec.controller")
+        return validate_immutable(after or "", before or "", "spec.controller") + self.validate(new)
 
     def warnings(self, new: Obj, old: Obj | None) -> list[str]:
         """That nobody acts on it."""
@@ -128,9 +143,9 @@ def _validate_rule(rule: Obj, path: str) -> list[Cause]:
     host = rule.get("host") or ""
     if host and not ip_problems(host):
         causes.append(invalid_value(f"{path}.host", host, "must be a DNS name, not an IP address"))
-    elif host:
-        plain = host.removeprefix("*.")
-        causes += [invalid_value(f"{path}.host", host, problem) for problem in subdomain_problems(plain)]
+    if host:
+        check = wildcard_problems if "*" in host else subdomain_problems
+        causes += invalid_each(f"{path}.host", host, check(host))
     http = rule.get("http")
     if http is None:
         return causes
@@ -151,6 +166,11 @@ def _validate_path(entry: Obj, path: str) -> list[Cause]:
         causes.append(not_supported(f"{path}.pathType", kind, _PATH_TYPES))
     elif not text.startswith("/") and (kind != "ImplementationSpecific" or text):
         causes.append(invalid_value(f"{path}.path", text, "must be an absolute path"))
+    if kind in ("Exact", "Prefix"):
+        inside = [part for part in _NOT_IN_PATHS if part in text]
+        causes += [invalid_value(f"{path}.path", text, f"must not contain '{part}'") for part in inside]
+        ends = [end for end in ("/..", "/.") if text.endswith(end)]
+        causes += [invalid_value(f"{path}.path", text, f"cannot end with '{end}'") for end in ends]
     return causes + _validate_backend(entry.get("backend") or {}, f"{path}.backend")
 
 
@@ -160,17 +180,17 @@ def _validate_backend(backend: Obj, path: str) -> list[Cause]:
     if resource is not None and service is not None:
         return [invalid_value(path, "", "cannot set both resource and service backends")]
     if resource is not None:
-        return []
+        return _validate_reference(resource, f"{path}.resource")
     if service is None:
-        return [required(path, "resource or service backend is required")]
+        return [invalid_value(path, "", "resource or service backend is required")]
     causes: list[Cause] = []
     name = service.get("name") or ""
     if not name:
         causes.append(required(f"{path}.service.name"))
     else:
         where = f"{path}.service.name"
-        causes += [invalid_value(where, name, problem) for problem in label_1035_problems(name)]
-    return causes + _validate_backend_port(service.get("port") or {}, f"{path}.service.port")
+        causes += [invalid_value(where, name, problem) for problem in label_problems(name)]
+    return causes + _validate_backend_port(service.get("port") or {}, path)
 
 
 def _validate_backend_port(port: Obj, path: str) -> list[Cause]:
@@ -180,17 +200,73 @@ def _validate_backend_port(port: Obj, path: str) -> list[Cause]:
     if not name and not number:
         return [required(path, "port name or number is required")]
     if name:
-        return []
-    return [invalid_value(f"{path}.number", number, problem) for problem in port_number_problems(number or 0)]
+        return invalid_each(f"{path}.service.port.name", name, port_name_problems(name))
+    return invalid_each(f"{path}.service.port.number", number, port_number_problems(number or 0))
+
+
+def _validate_reference(reference: Obj, path: str) -> list[Cause]:
+    """An object of any kind."""
+    group = reference.get("apiGroup")
+    causes = invalid_each(f"{path}.apiGroup", group, subdomain_problems(group)) if group is not None else []
+    for field in ("kind", "name"):
+        value, where = reference.get(field) or "", f"{path}.{field}"
+        causes += invalid_each(where, value, path_segment_problems(value)) if value else [required(where)]
+    return causes
+
+
+def _validate_tls(entry: Obj, path: str) -> list[Cause]:
+    causes: list[Cause] = []
+    for index, host in enumerate(entry.get("hosts") or []):
+        check = wildcard_problems if "*" in host else subdomain_problems
+        causes += invalid_each(f"{path}.hosts[{index}]", host, check(host))
+    name = entry.get("secretName") or ""
+    return causes + (invalid_each(f"{path}.secretName", name, subdomain_problems(name)) if name else [])
 
 
 def _validate_policy_port(port: Obj, path: str) -> list[Cause]:
     causes: list[Cause] = []
     if port["protocol"] not in ("TCP", "UDP", "SCTP"):
-        causes.append(not_supported(f"{path}.protocol", port["protocol"], ["SCTP", "TCP", "UDP"]))
+        causes.append(not_supported(f"{path}.protocol", port["protocol"], ["TCP", "UDP", "SCTP"]))
     number: Any = port.get("port")
     if isinstance(number, int):
-        causes += [invalid_value(f"{path}.port", number, problem) for problem in port_number_problems(number)]
+        causes += invalid_each(f"{path}.port", number, port_number_problems(number))
+    return causes + _validate_end_port(port, path)
+
+
+def _validate_end_port(port: Obj, path: str) -> list[Cause]:
+    """The last of a range of ports."""
+    number, last, where = port.get("port"), port.get("endPort"), f"{path}.endPort"
+    causes: list[Cause] = []
+    if isinstance(number, str):
+        if last is not None:
+            causes.append(invalid_value(where, last, "may not be specified when `port` is non-numeric"))
+        return causes + invalid_each(f"{path}.port", number, port_name_problems(number))
+    if last is None:
+        return []
+    if number is None:
+        return [invalid_value(where, last, "may not be specified when `port` is not specified")]
+    if last < number:
+        causes.append(invalid_value(where, number, "must be greater than or equal to `port`"))
+    return causes + invalid_each(where, last, port_number_problems(last))
+
+
+def _validate_block(block: Obj, path: str) -> list[Cause]:
+    """A range of addresses, but for some."""
+    cidr = block.get("cidr") or ""
+    if not cidr:
+        return [required(f"{path}.cidr")]
+    causes = invalid_each(f"{path}.cidr", cidr, cidr_problems(cidr))
+    if cidr_problems(cidr):
+        return causes
+    whole = ipaddress.ip_network(cidr)
+    for index, text in enumerate(block.get("except") or []):
+        where, problems = f"{path}.except[{index}]", cidr_problems(text)
+        causes += invalid_each(where, text, problems)
+        if problems:
+            continue
+        part = ipaddress.ip_network(text)
+        if part.network_address not in whole or whole.prefixlen >= part.prefixlen:
+            causes.append(invalid_value(where, text, "must be a strict subset of `cidr`"))
     return causes
 
 
@@ -199,8 +275,7 @@ def _validate_peer(peer: Obj, path: str) -> list[Cause]:
     given = [field for field in ("podSelector", "namespaceSelector", "ipBlock") if peer.get(field) is not None]
     for field in given:
         if field == "ipBlock":
-            cidr = peer["ipBlock"].get("cidr") or ""
-            causes += [invalid_value(f"{path}.ipBlock.cidr", cidr, problem) for problem in cidr_problems(cidr)]
+            causes += _validate_block(peer["ipBlock"], f"{path}.ipBlock")
         else:
             causes += validate_label_selector(peer[field], f"{path}.{field}")
     if not given:

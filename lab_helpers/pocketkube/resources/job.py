@@ -16,6 +16,7 @@ from .label_selector import validate_label_selector
 from .metadata import validate_immutable, validate_labels
 from .naming import max_length_problem, subdomain_problems
 from .pod_validation import validate_pod_spec
+from .pod_warnings import template_warnings
 from .strategy import Strategy
 from .workload import default_template, validate_not_negative
 
@@ -82,6 +83,10 @@ class JobStrategy(Strategy):
             causes += validate_immutable(new["spec"].get(field), old["spec"].get(field), f"spec.{field}")
         return causes
 
+    def warnings(self, new: Obj, old: Obj | None) -> list[str]:
+        """See `pod_warnings`."""
+        return template_warnings(new, old)
+
     def field_names(self) -> tuple[str, ...]:
         """Beside name and namespace."""
         return ("status.successful",)
@@ -135,6 +140,7 @@ def _default_job(spec: Obj) -> None:
     spec.setdefault("backoffLimit", 6 if spec.get("backoffLimitPerIndex") is None else _NO_LIMIT)
     spec.setdefault("completionMode", "NonIndexed")
     spec.setdefault("suspend", False)
+    spec.setdefault("manualSelector", False)
     policy = spec.get("podFailurePolicy")
     spec.setdefault("podReplacementPolicy", "TerminatingOrFailed" if policy is None else "Failed")
     for rule in (policy or {}).get("rules") or []:
@@ -161,15 +167,17 @@ def _validate_job(spec: Obj, path: str) -> list[Cause]:
     ]
     mode = spec.get("completionMode", "NonIndexed")
     if mode not in ("NonIndexed", "Indexed"):
-        causes.append(not_supported(f"{path}.completionMode", mode, ["Indexed", "NonIndexed"]))
+        causes.append(not_supported(f"{path}.completionMode", mode, ["NonIndexed", "Indexed"]))
     causes += _validate_indexed(spec, path) if mode == "Indexed" else _validate_unindexed(spec, path)
     template = spec["template"]
     labels = template["metadata"].get("labels") or {}
     causes += validate_labels(labels, f"{path}.template.labels")
     policy = template["spec"].get("restartPolicy")
     causes += validate_pod_spec(template["spec"], f"{path}.template.spec")
-    if policy not in ("OnFailure", "Never"):
+    if policy == "Always":
         causes.append(required(f"{path}.template.spec.restartPolicy", 'valid values: "OnFailure", "Never"'))
+    elif policy not in ("OnFailure", "Never"):
+        causes.append(not_supported(f"{path}.template.spec.restartPolicy", policy, ["OnFailure", "Never"]))
     elif spec.get("podFailurePolicy") and policy != "Never":
         why = 'only "Never" is supported when podFailurePolicy is specified'
         causes.append(invalid_value(f"{path}.template.spec.restartPolicy", policy, why))

@@ -17,7 +17,7 @@ _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 _UNDERSCORED_LABEL = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _UNDERSCORED = rf"{_UNDERSCORED_LABEL}(\.{_UNDERSCORED_LABEL})*"
-_LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
+_WILDCARD = rf"\*\.{_SUBDOMAIN}"
 _QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = f"({_QUALIFIED})?"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
@@ -53,12 +53,11 @@ _UNDERSCORED_PROBLEM = _regex_problem(
     _UNDERSCORED,
     "example.com",
 )
-_LABEL_1035_PROBLEM = _regex_problem(
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
-    "character, and end with an alphanumeric character",
-    _LABEL_1035,
-    "my-name",
-    "abc-123",
+_WILDCARD_PROBLEM = _regex_problem(
+    "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of "
+    "lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character",
+    _WILDCARD,
+    "*.example.com",
 )
 _QUALIFIED_START = (
     "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
@@ -89,9 +88,9 @@ def subdomain_problems(text: str) -> list[str]:
     return _format_problems(text, 253, _SUBDOMAIN, _SUBDOMAIN_PROBLEM)
 
 
-def label_1035_problems(text: str) -> list[str]:
-    """Problems of an RFC 1035 label, which starts with a letter: what an Ingress may call a Service."""
-    return _format_problems(text, 63, _LABEL_1035, _LABEL_1035_PROBLEM)
+def wildcard_problems(text: str) -> list[str]:
+    """Problems of a subdomain that begins with a star: the host of an Ingress."""
+    return _format_problems(text, 253, _WILDCARD, _WILDCARD_PROBLEM)
 
 
 def path_segment_problems(text: str) -> list[str]:

@@ -60,7 +60,7 @@ class PriorityClassStrategy(Strategy):
             causes.append(forbidden_field("value", why))
         policy = obj["preemptionPolicy"]
         if policy not in ("Never", "PreemptLowerPriority"):
-            causes.append(not_supported("preemptionPolicy", policy, ["Never", "PreemptLowerPriority"]))
+            causes.append(not_supported("preemptionPolicy", policy, ["PreemptLowerPriority", "Never"]))
         return causes
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:

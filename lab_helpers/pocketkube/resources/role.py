@@ -11,7 +11,8 @@ from ..api.escalation import EscalationCheck
 from ..api.request import RequestContext
 from ..api.status import Cause, invalid_value, not_supported, required
 from ..objects import Obj
-from .naming import path_segment_problems
+from .causes import invalid_each
+from .naming import path_segment_problems, subdomain_problems
 from .strategy import Strategy
 
 GROUP = "rbac.authorization.k8s.io"
@@ -127,17 +128,24 @@ class RoleBindingStrategy(Strategy):
         """Another role is another binding."""
         if new.get("roleRef") == old.get("roleRef"):
             return self.validate(new)
-        return [*self.validate(new), invalid_value("roleRef", new["roleRef"], "cannot change roleRef")]
+        role = new["roleRef"]
+        shown = {"APIGroup": role["apiGroup"], "Kind": role.get("kind") or "", "Name": role.get("name") or ""}
+        return [*self.validate(new), invalid_value("roleRef", shown, "cannot change roleRef")]
 
     def _validate_subject(self, subject: Obj, path: str) -> list[Cause]:
         causes = [] if subject.get("name") else [required(f"{path}.name")]
         kind = subject.get("kind") or ""
         if kind == "ServiceAccount":
+            name = subject.get("name") or ""
+            causes += invalid_each(f"{path}.name", name, subdomain_problems(name)) if name else []
             if subject.get("apiGroup"):
                 causes.append(not_supported(f"{path}.apiGroup", subject["apiGroup"], [""]))
             if not subject.get("namespace") and not self._namespaced:
                 causes.append(required(f"{path}.namespace"))
-        elif kind not in ("User", "Group"):
+        elif kind in ("User", "Group"):
+            if subject.get("apiGroup") != GROUP:
+                causes.append(not_supported(f"{path}.apiGroup", subject.get("apiGroup") or "", [GROUP]))
+        else:
             causes.append(not_supported(f"{path}.kind", kind, ["ServiceAccount", "User", "Group"]))
         return causes
 

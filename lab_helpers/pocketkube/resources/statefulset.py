@@ -103,7 +103,9 @@ def _validate_strategy(strategy: Obj) -> list[Cause]:
         why = "only allowed for updateStrategy 'RollingUpdate'"
         return [invalid_value("spec.updateStrategy.rollingUpdate", rolling, why)]
     if kind != "RollingUpdate":
-        shown = {"Type": kind, "RollingUpdate": rolling}
+        internal = {"Partition": 0, "MaxUnavailable": None}
+        internal |= {field[0].upper() + field[1:]: value for field, value in (rolling or {}).items()}
+        shown = {"Type": kind, "RollingUpdate": None if rolling is None else internal}
         return [invalid_value("spec.updateStrategy", shown, "must be 'RollingUpdate' or 'OnDelete'")]
     path = "spec.updateStrategy.rollingUpdate"
     rolling = rolling or {}
