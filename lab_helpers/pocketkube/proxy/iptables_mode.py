@@ -41,6 +41,10 @@ class IptablesMode:
         """Takes note of what a Service is now."""
         self._book.set_service(key, ports)
 
+    def set_node(self, node: NodeInfo) -> None:
+        """Takes note that the node is another place in the network's topology now."""
+        self._book.set_node(node)
+
     async def write(self, *, full: bool) -> None:
         """One `iptables-restore`. Raises EngineError."""
         if full:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from .options import NodeInfo
 from .service_ports import Ports
 
 
@@ -25,6 +26,10 @@ class ProxyMode(Protocol):
 
     def set_service(self, key: str, ports: Ports) -> None:
         """Takes note of what a Service (`namespace/name`) is now; no ports: it is gone."""
+        ...
+
+    def set_node(self, node: NodeInfo) -> None:
+        """Takes note that the node is another place in the network's topology now; everything changes with it."""
         ...
 
     async def write(self, *, full: bool) -> None:

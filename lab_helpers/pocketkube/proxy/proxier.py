@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import replace
 
 from ..client import Client, EventType
 from ..clock import Clock
 from ..config import ClusterConfig
 from ..informer import SharedInformers
 from ..network.engine import Engine, EngineError
-from ..objects import Obj, is_deleting, key_of
+from ..objects import Obj, is_deleting, key_of, labels_of, name_of
 from ..resources.taints import taints_of
 from .conntrack import stale_flows, udp_endpoints_changed
 from .figures import ProxyFigures
@@ -36,6 +37,7 @@ SYNC_PERIOD = 30.0
 _GATHER = 0.003
 _FIRST_RETRY = 0.1
 _MOST_NAMED = 5
+_ZONE = "topology.kubernetes.io/zone"
 _TO_BE_DELETED = "ToBeDeletedByClusterAutoscaler"
 
 
@@ -85,6 +87,7 @@ class Proxier:
             options = ProxyOptions(cluster_cidr=config.pod_cidr, nfacct_counters=engine.nfacct)
         self._node_info = NodeInfo(node_name, node_ip)
         self.mode = _mode(config, engine, self._node_info, options, self._clock)
+        self._nodes.add_handler(self._on_node)
         self._full = True
         self._forget_flows = False
         self._lock = asyncio.Lock()
@@ -131,6 +134,16 @@ class Proxier:
         service = new or old
         assert service is not None
         self._mark(key_of(service))
+
+    def _on_node(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
+        if new is None or name_of(new) != self.node:
+            return
+        zone = labels_of(new).get(_ZONE, "")
+        if zone != self._node_info.zone:
+            self._node_info = replace(self._node_info, zone=zone)
+            self.mode.set_node(self._node_info)
+            self.health.queued()
+            self._wake.set()
 
     def _on_slice(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
         for endpoint_slice in (old, new):

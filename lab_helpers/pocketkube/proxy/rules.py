@@ -88,6 +88,11 @@ class RuleBook:
         self.changed.add(key)
         return True
 
+    def set_node(self, node: NodeInfo) -> None:
+        """Takes note that the node is another place in the network's topology now."""
+        self.node = node
+        self.changed.update(self._ports)
+
     def full_text(self, *, jumps: Sequence[base.Jump] = base.JUMPS, present: Iterable[str] = ()) -> str:
         """Everything, with the given jumps put in; of the Services' chains that are present, the others deleted."""
         for key in self._written.keys() | self.changed:

@@ -104,6 +104,7 @@ class WatchedApi:
     def __init__(self) -> None:
         self._version = 1
         self._objects: dict[str, dict[str, Obj]] = {name: {} for name in _RESOURCES.values()}
+        self._history: list[WatchEvent] = []
         self._watchers: dict[str, list[asyncio.Queue[WatchEvent]]] = {resource: [] for resource in self._objects}
 
     def put(self, obj: Obj) -> None:
@@ -124,6 +125,7 @@ class WatchedApi:
         return _RESOURCES[obj["kind"]]
 
     def _tell(self, obj: Obj, event: Any) -> None:
+        self._history.append(WatchEvent(event, obj))
         for queue in self._watchers[self._resource(obj)]:
             queue.put_nowait(WatchEvent(event, obj))
 
@@ -132,6 +134,10 @@ class WatchedApi:
 
     async def watch(self, resource: str, namespace: str | None = None, **options: str) -> AsyncIterator[WatchEvent]:
         queue: asyncio.Queue[WatchEvent] = asyncio.Queue()
+        for event in self._history:
+            version = int(event.object["metadata"]["resourceVersion"])
+            if self._resource(event.object) == resource and version > int(options["resource_version"]):
+                queue.put_nowait(event)
         self._watchers[resource].append(queue)
         while True:
             yield await queue.get()

@@ -15,6 +15,7 @@ from proxy_parts import (
     MemoryEngine,
     WatchedApi,
     comparable,
+    endpoint,
     endpoint_slice,
     namespace_engine,
     recorded_objects,
@@ -26,10 +27,12 @@ from lab_helpers.iptables import distribution, parse
 from lab_helpers.pocketkube.config import ClusterConfig
 from lab_helpers.pocketkube.network.engine import Engine
 from lab_helpers.pocketkube.network.flows import Flow
+from lab_helpers.pocketkube.objects import Obj
 from lab_helpers.pocketkube.proxy.naming import is_service_chain
 from lab_helpers.pocketkube.proxy.proxier import Proxier
 
 CONFIG = ClusterConfig("test", Path("/nonexistent"))
+ZONES = {"10.244.0.2": "near", "10.244.1.2": "far"}
 ONE, TWO = endpoint_slice(["10.244.0.2"]), endpoint_slice(["10.244.0.2", "10.244.0.3"])
 
 
@@ -199,6 +202,24 @@ def test_udp_connections_are_forgotten_when_their_endpoint_goes() -> None:
             api.put(endpoint_slice([], ports=[port]))
             await until_async(lambda: endpoints(engine, port="dns") == [])
             assert engine.flows == staying
+
+    asyncio.run(scenario())
+
+
+def test_hints_for_a_zone_count_on_a_node_that_is_in_it() -> None:
+    async def scenario() -> None:
+        api, engine = WatchedApi(), MemoryEngine()
+        api.put(service())
+        near, far = ({**endpoint(ip), "hints": {"forZones": [{"name": zone}]}} for ip, zone in ZONES.items())
+        api.put(endpoint_slice([near, far]))
+        node: Obj = {"kind": "Node", "metadata": {"name": "node", "uid": "n", "labels": {}}}
+        api.put(node)
+        async with running(api, engine):
+            assert endpoints(engine) == ["10.244.0.2:8080", "10.244.1.2:8080"]
+            api.put({**node, "metadata": {**node["metadata"], "labels": {"topology.kubernetes.io/zone": "far"}}})
+            await until_async(lambda: endpoints(engine) == ["10.244.1.2:8080"])
+            api.put(node)
+            await until_async(lambda: len(endpoints(engine)) == 2)
 
     asyncio.run(scenario())
 

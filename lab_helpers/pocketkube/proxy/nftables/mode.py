@@ -66,6 +66,11 @@ class NftablesMode:
             self._ports[key] = ports
         self._changed.add(key)
 
+    def set_node(self, node: NodeInfo) -> None:
+        """Takes note that the node is another place in the network's topology now."""
+        self._node = node
+        self._changed.update(self._ports)
+
     async def write(self, *, full: bool) -> None:
         """One `nft -f`, or as many as the kernel wants. Raises EngineError."""
         if not full:
