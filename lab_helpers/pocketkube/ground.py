@@ -62,21 +62,22 @@ def _prepare_kernel(config: ClusterConfig, preload: Sequence[str]) -> Callable[[
 def _prepare_userspace(config: ClusterConfig, preload: Sequence[str]) -> Callable[[], Awaitable[Ground]]:
     from .kubelet.userspace_files import PrivateFiles
     from .kubelet.userspace_runtime import Interceptors, UserspaceRuntime
+    from .network.simulated_commands import write_scripts
     from .network.userspace import UserspaceEngine
-    from .userspace_places import UserspacePlaces, write_scripts
+    from .userspace_places import UserspacePlaces
 
     linux.adopt_orphans()
     folder = config.state_dir / "sandbox"
     shutil.rmtree(folder, ignore_errors=True)  # What a node process left that was killed.
     folder.mkdir(mode=0o700)
     template = Template.start(folder, preload)
-    write_scripts(folder / "bin")
-    files = PrivateFiles(folder, hidden=[config.state_dir.parent], shown=[folder / "bin"])
+    write_scripts(folder / "commands")
+    files = PrivateFiles(folder, hidden=[config.state_dir.parent], commands=folder / "commands")
 
     async def make() -> Ground:
         engine = UserspaceEngine(config)
         interceptors = Interceptors(engine, template)
         runtime = UserspaceRuntime(engine, template, files, interceptors)
-        return Ground(engine, runtime, UserspacePlaces(engine, interceptors, files, folder / "bin"), folder)
+        return Ground(engine, runtime, UserspacePlaces(engine, interceptors, files), folder)
 
     return make

@@ -22,14 +22,15 @@ Produce = Callable[[str], bytes | None]
 class PrivateFiles:
     """Makes and removes the folders, each under its own id."""
 
-    def __init__(self, files: Path, *, hidden: Sequence[Path], shown: Sequence[Path] = ()) -> None:
-        """`hidden` are folders of the machine that must not be seen, unless they are below one that is `shown`."""
+    def __init__(self, files: Path, *, hidden: Sequence[Path], commands: Path) -> None:
+        """`hidden` are folders of the machine that must not be seen; `commands` are seen by all, first on PATH."""
         self._roots = files / "roots"
         self._programs = files / "programs"
         for folder in (self._roots, self._programs):
             folder.mkdir(parents=True)
         self._hidden = [os.path.realpath(path) for path in (Path.home(), *hidden) if path != Path("/")]
-        self._shown = [str(path) for path in (*python_folders(), *shown)]
+        self._shown = [str(path) for path in python_folders()]
+        self._commands = Layer(commands, "/usr/local/sbin")
 
     def prepare(
         self,
@@ -55,7 +56,7 @@ class PrivateFiles:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
             place.chmod(0o755 if content.startswith(b"#!") else 0o644)
-        return View(root, mounts, layers, self._shown, self._hidden, produced)
+        return View(root, mounts, [*layers, self._commands], self._shown, self._hidden, produced)
 
     def _make_folders(self, root: Path) -> None:
         for name in (*EMPTY_FOLDERS, *OPEN_FOLDERS):

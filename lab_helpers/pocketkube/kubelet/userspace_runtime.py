@@ -20,6 +20,7 @@ from ..interception.files import Files
 from ..interception.interceptor import Interceptor
 from ..interception.sockets import SocketBook, Sockets
 from ..network.machines import Machine
+from ..network.simulated_commands import answers
 from ..network.userspace import UserspaceEngine
 from .container_runtime import DEFAULT_TERMINAL, Container, ContainerRuntime, PodSandbox
 from .runtime import ContainerSpec, SandboxSpec
@@ -79,7 +80,7 @@ class UserspaceRuntime(ContainerRuntime):
     ) -> Child:
         view = self._files.prepare(
             identity, hosts=pod.spec.hosts, resolv_conf=pod.spec.resolv_conf, files=spec.files, layers=spec.layers,
-            mounts=spec.mounts,
+            mounts=spec.mounts, produced=answers(self._engine, self._machine(pod)),
         )  # fmt: skip
         files = self._seen[identity] = Files(view, self._files.programs(identity))
         request = SpawnRequest(

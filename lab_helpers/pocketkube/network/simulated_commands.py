@@ -1,20 +1,28 @@
-"""What `iptables-save`, `iptables` and their like print on the machines of a simulated network.
+"""What `iptables-save`, `iptables`, `ip` and their like print on the machines of a simulated network.
 
-They read and change the tables that the evaluator follows; every print-out says that it is simulated. How a shell comes
-to call these functions is left to `userspace_places`.
+They read and change the tables that the evaluator follows, and every print-out says that it is simulated. A shell finds
+them as small scripts, which read a file that exists only while it is read: its name is the command line.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from ...errors import InvalidInput
-from .machines import SimulatedNode
+from ...iptables.listing import listing
+from .machines import Machine, SimulatedNode
+from .userspace import UserspaceEngine
+
+FOLDER = "/.servicelab/command/"
+"""Reading a file below gives what a command prints; its first line is the exit code."""
 
 SIMULATED = "# Simulated: these rules are followed by ServiceLab itself, not by this machine's kernel.\n"
-NO_PACKETS = "the simulated network has connections, but no packets: {} has nothing to send or to see"
+SIMULATED_NETWORK = "# Simulated: this machine's address is an entry in a table of ServiceLab's.\n"
+NO_PACKETS = "the network is simulated: it has connections, but no packets that {} could send or see"
 
-SCRIPT = """\
+_SCRIPT = """\
 #!/bin/sh
 # Asks the simulated network; the first line of the answer is the exit code.
 line={name}
@@ -27,14 +35,41 @@ done
   exit "$code"
 }} < "{folder}$line"
 """
+_RESTORE_HINT = "the rules of a simulated network can be changed one by one (iptables -A, -D, -F ...), not from a file"
 
 
-def run(node: SimulatedNode | None, words: Sequence[str]) -> str:
-    """What a command prints. `node` is None on the machine outside, which has no rules. Raises InvalidInput."""
-    return COMMANDS[words[0]](node, words)
+def write_scripts(folder: Path) -> None:
+    """The commands that a shell is to find before the machine's own."""
+    folder.mkdir(parents=True)
+    for name in _COMMANDS:
+        script = folder / name
+        script.write_text(_SCRIPT.format(folder=FOLDER, name=name))
+        script.chmod(0o755)
 
 
-def _save(node: SimulatedNode | None, words: Sequence[str]) -> str:
+def answers(engine: UserspaceEngine, machine: Machine) -> Callable[[str], bytes | None]:
+    """The files of a machine that are commands: path -> content, None for any other path."""
+
+    def produce(path: str) -> bytes | None:
+        if not path.startswith(FOLDER):
+            return None
+        code, printed = _run(engine, machine, path[len(FOLDER) :])
+        return f"{code}\n{printed}".encode()
+
+    return produce
+
+
+def _run(engine: UserspaceEngine, machine: Machine, line: str) -> tuple[int, str]:
+    try:
+        words = shlex.split(line)
+        return 0, _COMMANDS[words[0]](engine, machine, words)
+    except InvalidInput as error:
+        return 1, f"{words[0]}: {error.message}\n"
+    except (ValueError, KeyError, IndexError):
+        return 2, f"this command line is not understood: {line}\n"
+
+
+def _save(engine: UserspaceEngine, machine: Machine, words: Sequence[str]) -> str:
     table, counters = "", False
     rest = iter(words[1:])
     for word in rest:
@@ -44,31 +79,36 @@ def _save(node: SimulatedNode | None, words: Sequence[str]) -> str:
             counters = True
         elif word.startswith("-t"):
             table = word[2:]
-    return SIMULATED + (node.tables.save(table, counters=counters) if node else "")
+    if not isinstance(machine, SimulatedNode):
+        return SIMULATED
+    return SIMULATED + machine.tables.save(table, counters=counters)
 
 
-def _restore(node: SimulatedNode | None, words: Sequence[str]) -> str:
-    raise InvalidInput("rules can be changed one by one here (iptables -A, -D, -F ...), not from a file")
+def _restore(engine: UserspaceEngine, machine: Machine, words: Sequence[str]) -> str:
+    raise InvalidInput(_RESTORE_HINT)
 
 
-def _iptables(node: SimulatedNode | None, words: Sequence[str]) -> str:
+def _iptables(engine: UserspaceEngine, machine: Machine, words: Sequence[str]) -> str:
+    if not isinstance(machine, SimulatedNode):
+        raise InvalidInput("only nodes have rules")
     table, rest = "filter", [*words[1:]]
     for flag in ("-t", "--table"):
         if flag in rest:
             place = rest.index(flag)
-            table = rest[place + 1] if place + 1 < len(rest) else ""
+            table = rest[place + 1]
             del rest[place : place + 2]
-    rest = [word for word in rest if word not in ("-w", "--wait", "-n", "--numeric")]
-    if not rest or node is None:
-        raise InvalidInput("no command specified" if node else "there are no rules on this machine")
+    rest = [word for word in rest if word not in ("-w", "--wait")]
+    if not rest:
+        raise InvalidInput("no command specified")
+    flags = [word for word in rest if word.startswith("-")]
+    chain = next((word for word in rest if not word.startswith("-")), "")
     if rest[0] in ("-S", "--list-rules"):
-        return SIMULATED + _list_rules(node, table, rest[1] if len(rest) > 1 else "")
-    if rest[0].startswith("-") and "L" in rest[0] or rest[0] == "--list":
-        chain = next((word for word in rest[1:] if not word.startswith("-")), "")
-        return SIMULATED + _list_rules(node, table, chain)
+        return SIMULATED + _list_rules(machine, table, chain)
+    if any(word == "--list" or (word[1:2] != "-" and "L" in word) for word in flags):
+        letters = "".join(word.lstrip("-") for word in flags if not word.startswith("--"))
+        return SIMULATED + _list(machine, table, chain, letters, numbers="--line-numbers" in flags)
     if rest[0] in ("-A", "-I", "-D", "-F", "-N", "-X"):
-        line = " ".join(_quoted(word) for word in rest)
-        node.restore(f"*{table}\n{line}\nCOMMIT\n")
+        machine.restore(f"*{table}\n{' '.join(_quoted(word) for word in rest)}\nCOMMIT\n")
         return ""
     raise InvalidInput(f"{rest[0]} is not part of the simulated network; iptables-save shows all rules")
 
@@ -92,26 +132,48 @@ def _list_rules(node: SimulatedNode, table: str, chain: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _conntrack(node: SimulatedNode | None, words: Sequence[str]) -> str:
-    raise InvalidInput("the simulated network keeps no table of connections")
+def _list(node: SimulatedNode, table: str, chain: str, letters: str, *, numbers: bool) -> str:
+    found = node.tables.ruleset.tables.get(table)
+    listed = listing(found, chain, counters="v" in letters, numbers=numbers) if found else ""
+    if not listed:
+        raise InvalidInput("No chain/target/match by that name.")
+    return listed
 
 
-def _no_packets(node: SimulatedNode | None, words: Sequence[str]) -> str:
+def _ip(engine: UserspaceEngine, machine: Machine, words: Sequence[str]) -> str:
+    asked = [word for word in words[1:] if not word.startswith("-")]
+    what = asked[0] if asked else ""
+    if what and "address".startswith(what):
+        return SIMULATED_NETWORK + _addresses(machine)
+    if what and "route".startswith(what):
+        return SIMULATED_NETWORK + "".join(f"{route}\n" for route in engine.routes_of(machine))
+    raise InvalidInput("of a simulated network `ip address` and `ip route` can be shown")
+
+
+def _addresses(machine: Machine) -> str:
+    prefix = 32 if machine.node else 24
+    return (
+        "1: lo: <LOOPBACK,UP,LOWER_UP> mtu 65536\n    inet 127.0.0.1/8 scope host lo\n"
+        f"2: eth0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1500\n    inet {machine.ip}/{prefix} scope global eth0\n"
+    )
+
+
+def _nothing_kept(engine: UserspaceEngine, machine: Machine, words: Sequence[str]) -> str:
+    raise InvalidInput("the network is simulated, and keeps no table of connections")
+
+
+def _no_packets(engine: UserspaceEngine, machine: Machine, words: Sequence[str]) -> str:
     raise InvalidInput(NO_PACKETS.format(words[0]))
 
 
-def _ip(node: SimulatedNode | None, words: Sequence[str]) -> str:
-    raise InvalidInput("the simulated network has addresses, but no interfaces and routes")
-
-
-COMMANDS: dict[str, Callable[[SimulatedNode | None, Sequence[str]], str]] = {
+_COMMANDS: dict[str, Callable[[UserspaceEngine, Machine, Sequence[str]], str]] = {
     "iptables-save": _save,
     "iptables-restore": _restore,
     "iptables": _iptables,
-    "conntrack": _conntrack,
+    "conntrack": _nothing_kept,
     "ping": _no_packets,
     "traceroute": _no_packets,
     "tcpdump": _no_packets,
+    "arping": _no_packets,
     "ip": _ip,
-    "ifconfig": _ip,
 }

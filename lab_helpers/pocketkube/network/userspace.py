@@ -125,6 +125,22 @@ class UserspaceEngine:
         """Nothing: the system calls of a process at a place are answered for that place."""
         return {}
 
+    def routes_of(self, machine: Machine) -> list[str]:
+        """What `ip route` shows on a machine of the kernel engine."""
+        if machine.node is not None:
+            return ["default via 169.254.1.1 dev eth0", "169.254.1.1 dev eth0 scope link"]
+        link = f"{self._config.node_cidr} dev eth0 proto kernel scope link src {machine.ip}"
+        if not isinstance(machine, SimulatedNode):
+            return [link]
+        others = [node for node in self._nodes.values() if node is not machine]
+        pods = [pod for pod in self._pods.values() if pod.node is machine]
+        return [
+            f"default via {self.outside.ip} dev eth0",
+            *(f"{pod.ip} dev {pod.link} scope link" for pod in pods),
+            *(f"{node.pods.cidr} via {node.ip} dev eth0" for node in others),
+            link,
+        ]
+
     def close(self) -> None:
         """Closes all sockets."""
         for machine in (*self._pods.values(), *self._nodes.values(), self.outside):
