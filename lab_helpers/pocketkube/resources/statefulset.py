@@ -6,8 +6,9 @@ template is refused rather than promised. Models pkg/apis/apps/{v1/defaults.go,v
 
 from __future__ import annotations
 
-from ..api.status import Cause, forbidden_field, invalid_value
+from ..api.status import Cause, forbidden_field, invalid_value, not_supported
 from ..objects import Obj
+from .causes import invalid_each
 from .naming import label_problems
 from .pod_warnings import template_warnings
 from .strategy import Strategy
@@ -61,6 +62,12 @@ class StatefulSetStrategy(Strategy):
         start = (spec.get("ordinals") or {}).get("start") or 0
         if start < 0:
             causes.append(invalid_value("spec.ordinals.start", start, "must be greater than or equal to 0"))
+        for field, policy in spec["persistentVolumeClaimRetentionPolicy"].items():
+            if policy not in ("Retain", "Delete"):
+                where = f"spec.persistentVolumeClaimRetentionPolicy.{field}"
+                causes.append(not_supported(where, policy, ["Retain", "Delete"]))
+        service = spec.get("serviceName") or ""
+        causes += invalid_each("spec.serviceName", service, label_problems(service)) if service else []
         if spec.get("volumeClaimTemplates"):
             causes.append(forbidden_field("spec.volumeClaimTemplates", _NO_VOLUMES))
         return causes + validate_selected(
