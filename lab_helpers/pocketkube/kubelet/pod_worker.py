@@ -22,6 +22,7 @@ from .hosts_files import hosts_file, machine_name_of, resolv_conf
 from .node_context import NodeContext
 from .pod_containers import PodContainers
 from .pod_status import TERMINAL_PHASES, PodFacts, make_status
+from .port_mappings import port_mappings
 from .runtime import ContainerExited, Sandbox, SandboxSpec
 from .status_writer import StatusWriter
 from .volumes import VolumeError, Volumes
@@ -212,6 +213,7 @@ class PodWorker:
                 node=self._node.name,
                 hostname=machine_name_of(self.pod, self._node.name, domain),
                 host_network=bool(self.pod["spec"].get("hostNetwork")),
+                ports=port_mappings(self.pod),
                 resolv_conf=resolv_conf(self.pod, self._node.config),
                 hosts=hosts_file(self.pod, "", domain),
             )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..linux import CONTAINER_CAPABILITIES
+from ..network.host_ports import PortMapping
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class SandboxSpec:
     node: str
     hostname: str
     host_network: bool = False
+    ports: tuple[PortMapping, ...] = ()
+    """The node's ports that lead to the Pod."""
     resolv_conf: str = ""
     hosts: str = ""
 
