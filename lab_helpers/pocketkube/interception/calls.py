@@ -18,6 +18,7 @@ SOCKET_CALLS: dict[str, tuple[int, int]] = {
     "bind": (49, 200),
     "getsockname": (51, 204),
     "getpeername": (52, 205),
+    "setsockopt": (54, 208),
     "sendto": (44, 206),
     "sendmsg": (46, 211),
     "sendmmsg": (307, 269),

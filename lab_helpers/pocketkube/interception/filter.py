@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import socket
 import struct
 
 from . import calls
@@ -80,6 +81,15 @@ def _argument(index: int, half: int = 0) -> bytes:
 
 
 _CONDITIONS = {
+    # Whether a socket for IPv6 takes connections of IPv4, too.
+    "setsockopt": (
+        _argument(1)
+        + _step(_JUMP_EQUAL, socket.IPPROTO_IPV6, 0, 3)
+        + _argument(2)
+        + _step(_JUMP_EQUAL, socket.IPV6_V6ONLY, 0, 1)
+        + _step(_RETURN, _ASK)
+        + _step(_RETURN, _ALLOW)
+    ),
     # Only what names its destination: everything else goes to where the socket is connected.
     "sendto": (
         _argument(4)

@@ -44,6 +44,7 @@ class Interceptor:
             "bind": sockets.bind,
             "getsockname": sockets.getsockname,
             "getpeername": sockets.getpeername,
+            "setsockopt": sockets.setsockopt,
             "sendto": sockets.sendto,
             "sendmsg": sockets.sendmsg,
             "sendmmsg": sockets.sendmmsg,

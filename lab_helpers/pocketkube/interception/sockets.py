@@ -28,7 +28,7 @@ _KIND = 0xF
 _NONBLOCK, _CLOEXEC = socket.SOCK_NONBLOCK, socket.SOCK_CLOEXEC
 _FAST_OPEN = 0x20000000
 _MESSAGE_SIZE = 64
-_ANY, _LOOPBACK = "0.0.0.0", "127.0.0.1"
+_ANY, _ANY_SIX, _LOOPBACK = "0.0.0.0", "::", "127.0.0.1"
 _PATIENCE = 130.0
 """Seconds after which connect(2) gives up (tcp_syn_retries = 6)."""
 
@@ -49,6 +49,8 @@ class Names:
     local: Address | None = None
     peer: Address | None = None
     listener: Listener | None = None
+    six_only: bool = False
+    """True if a socket for IPv6 takes no connections of IPv4: then nobody reaches it here."""
 
 
 class SocketBook:
@@ -124,7 +126,9 @@ class Sockets:
             question.refuse(errno.EINVAL)
             return
         ip, port = _destination(raw)
-        if ip != _ANY and not self._machine.is_own(ip):
+        if ip == _ANY and names.six_only:
+            ip = _ANY_SIX
+        elif ip != _ANY and not self._machine.is_own(ip):
             question.refuse(errno.EADDRNOTAVAIL)
             return
         protocol = TCP if names.kind == socket.SOCK_STREAM else UDP
@@ -159,6 +163,13 @@ class Sockets:
     def getpeername(self, question: Question) -> None:
         """The other end's address."""
         self._name(question, lambda names: names.peer)
+
+    def setsockopt(self, question: Question) -> None:
+        """Notes whether a socket for IPv6 wants nothing else."""
+        names = self._book.find(question.thread, question.signed(0))
+        if names is not None and question.arguments[4] >= 4:
+            names.six_only = any(question.read(question.arguments[3], 4))
+        question.go_on()
 
     def sendto(self, question: Question) -> None:
         """A datagram to where it says."""
@@ -395,7 +406,7 @@ def _socket_address(family: int, address: Address) -> bytes:
     ip, port = address
     if family == socket.AF_INET:
         return struct.pack("=H", family) + port.to_bytes(2, "big") + socket.inet_aton(ip) + b"\0" * 8
-    packed = b"\0" * 16 if ip == _ANY else b"\0" * 10 + b"\xff\xff" + socket.inet_aton(ip)
+    packed = b"\0" * 16 if ip in (_ANY, _ANY_SIX) else b"\0" * 10 + b"\xff\xff" + socket.inet_aton(ip)
     return struct.pack("=H", family) + port.to_bytes(2, "big") + b"\0" * 4 + packed + b"\0" * 4
 
 

@@ -21,7 +21,7 @@ from .ipam import PodAddresses
 TCP, UDP = "tcp", "udp"
 EPHEMERAL = (32768, 60999)
 """The ports that a machine gives to those who don't ask for one."""
-_ANY = "0.0.0.0"
+_ANY, _ANY_SIX = "0.0.0.0", "::"
 _LOOPBACK = "127.0.0.1"
 _FIRST_PACKET = 60
 """Bytes of a packet that opens a connection."""
@@ -33,7 +33,7 @@ class Listener:
 
     protocol: str
     ip: str
-    """One of the machine's addresses, or 0.0.0.0 for all."""
+    """One of the machine's addresses, 0.0.0.0 for all, or :: for those of IPv6, of which there are none."""
     port: int
     end: socket.socket
     """Our copy of the real socket; it shares everything with the one that the program has."""
@@ -99,7 +99,7 @@ class Machine:
         wanted = port or self.free_port(protocol)
         taken = [entry for entry in self.listeners if entry.port == wanted and entry.protocol == protocol]
         for other in taken:
-            if _ANY in (ip, other.ip) or ip == other.ip:
+            if ip == other.ip or (_ANY in (ip, other.ip) and _ANY_SIX not in (ip, other.ip)):
                 if other.alive:
                     raise OSError(98, os.strerror(98))
                 self.forget(other)
