@@ -42,6 +42,7 @@ from .state import StateDir
 
 PRELOADED = (
     "lab_helpers.pocketkube.dns",
+    "lab_helpers.pocketkube.kubelet.programs.agnhost",
     "lab_helpers.pocketkube.kubelet.programs.httpd",
     "lab_helpers.pocketkube.kubelet.programs.nginx",
     "lab_helpers.pocketkube.kubelet.programs.whoami",
