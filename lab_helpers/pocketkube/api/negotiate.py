@@ -22,6 +22,8 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH)
 
 _AVAILABLE = (JSON, YAML, PROTOBUF)
+_AVAILABLE_LISTS = (*_AVAILABLE, f"{JSON};stream=watch", f"{PROTOBUF};stream=watch")
+"""What upstream names where a list is asked for, which could be a watch."""
 
 Transform = Literal["", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"]
 
@@ -76,7 +78,7 @@ def negotiate(header: str, *, is_list: bool = False, transforms: bool = True) ->
             return Representation(media_type)
         if transforms and _transformable(clause.parameters, is_list):
             return Representation(media_type, wanted, clause.parameters["v"])  # type: ignore[arg-type]
-    raise StatusError.not_acceptable(_AVAILABLE)
+    raise StatusError.not_acceptable(_AVAILABLE_LISTS if is_list else _AVAILABLE)
 
 
 def encode(value: Any, media_type: str = JSON) -> bytes:

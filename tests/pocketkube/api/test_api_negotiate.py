@@ -49,6 +49,12 @@ def test_what_can_not_be_had_is_406_with_what_can() -> None:
         "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, "
         "application/vnd.kubernetes.protobuf"
     )
+    with pytest.raises(StatusError) as refused:
+        negotiate("text/csv", is_list=True)
+    assert refused.value.message.endswith(
+        "application/vnd.kubernetes.protobuf, application/json;stream=watch, "
+        "application/vnd.kubernetes.protobuf;stream=watch"
+    )
 
 
 def test_quality_orders_the_alternatives() -> None:
