@@ -1,7 +1,11 @@
 """A node, its Pods and a machine outside, as namespaces of the kernel: connects for real and says what happened.
 
-Run as `unshare -Urn python packet_lab.py`; stdin: JSON with the rules text and the attempts; stdout: JSON, for every
-attempt the answer ("SERVER saw CLIENT", "refused" or "silence") and the rules that counted packets meanwhile.
+Run as `unshare -Urn python packet_lab.py`; stdin: JSON with the rules text (`rules` for iptables-restore, `table` for
+nft) and what is to be tried; stdout: JSON.
+
+    attempts   one connection each: the answer ("SERVER saw CLIENT", "refused" or "silence") and the rules of nat that
+               counted packets meanwhile
+    series     many connections each: how often each server answered, and how many packets each rule of nat counted
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 
 PORT = 8080
@@ -120,12 +125,29 @@ def counted() -> list[str]:
     return found
 
 
+def packets() -> dict[str, int]:
+    """The chains of nat, and how many packets all their rules together counted."""
+    found: dict[str, int] = {}
+    for line in run("iptables-save", "-c", "-t", "nat").splitlines():
+        if line.startswith("["):
+            chain = line.split()[2]
+            found[chain] = found.get(chain, 0) + int(line[1:].partition(":")[0])
+    return found
+
+
 def main() -> None:
     task = json.loads(sys.stdin.read())
     places = set_up()
-    run("iptables-restore", "--noflush", input=task["rules"])
+    if task.get("rules"):
+        run("iptables-restore", "--noflush", input=task["rules"])
+    if task.get("table"):
+        run("nft", "-f", "-", input=task["table"])
     results = []
-    for where, source, destination, port in task["attempts"]:
+    for source, destination, port, times in task.get("series", ()):
+        run("iptables", "-t", "nat", "-Z")
+        answers = Counter(connect(source, destination, port).partition(" ")[0] for _ in range(times))
+        results.append({"answers": answers, "packets": packets()})
+    for where, source, destination, port in task.get("attempts", ()):
         run("iptables", "-t", "nat", "-Z")
         if where == "node":
             answer = connect(source, destination, port)
