@@ -29,6 +29,7 @@ def enter() -> None:
         linux.become_root(user, group)
         Path("/proc/sys/user/max_user_namespaces").write_text("0")
     if os.geteuid() == 0:
+        linux.bound_capabilities(())
         linux.keep_capabilities(())
 
 
