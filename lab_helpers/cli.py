@@ -105,7 +105,7 @@ def main() -> None:
 @click.option("--resume", is_flag=True, help="Bring back a cluster that did not end cleanly, with its objects.")
 @click.option("--api-port", type=click.IntRange(0, 65535), default=0, help="Port of the API server. Default: any free.")
 @click.option("--nodes", type=click.IntRange(1, MOST_NODES), help="How many nodes; the first is the control plane's.")
-@click.option("--proxy-mode", type=click.Choice(PROXY_MODES), help="What kube-proxy writes. Default: iptables.")
+@click.option("--proxy-mode", metavar=f"[{'|'.join(PROXY_MODES)}]", help="What kube-proxy writes. Default: iptables.")
 @click.option("--engine", type=click.Choice(("auto", *ENGINES)), default="auto", help=ENGINE_HELP)
 def up(
     name: str | None,
@@ -234,16 +234,21 @@ def tour(name: str | None, svg: Path | None) -> None:
 
 @main.command(
     context_settings=COMMAND_FOLLOWS,
-    epilog=_example("servicelab node", "servicelab node -- ip route", "servicelab node -- iptables-save -t nat"),
+    epilog=_example(
+        "servicelab node", "servicelab node -- iptables-save -t nat", "servicelab node servicelab-m02 -- ip route"
+    ),
 )
 @name_option
 @click.option("-n", "--node", metavar="NODE", help="Which node. Default: the first.")
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD...]")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[NODE] [-- CMD...]")
 def node(name: str | None, node: str | None, command: tuple[str, ...]) -> None:
     """Run a command on a node of the cluster; without one, open a shell there. Ends with its exit code."""
     from .clusters import find
 
     cluster = find(name)
+    named = command[1:2] == ("--",) or (len(command) == 1 and command[0] in cluster.nodes())
+    if node is None and named:
+        node, command = command[0], command[2:]
     raise click.exceptions.Exit(cluster.interact(cluster.node_or_error(node), command))
 
 

@@ -72,6 +72,10 @@ def test_node_runs_a_command_with_its_input_output_and_exit_code(cluster: Embedd
 
 @pytest.mark.kernel
 def test_an_unknown_node_is_answered_with_those_that_exist(cluster: EmbeddedCluster) -> None:
+    own = cluster.nodes()[0]
+    for words in (("-n", own, "--"), (own, "--"), ("--",)):
+        assert servicelab("node", "--name", cluster.name, *words, "hostname").stdout.strip() == own
+    assert servicelab("node", "--name", cluster.name, "nowhere", "--", "true").returncode != 0
     done = servicelab("node", "--name", cluster.name, "-n", "nowhere", "--", "true")
     assert done.returncode == 126
     assert cluster.nodes()[0] in done.stderr

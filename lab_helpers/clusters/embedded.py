@@ -19,7 +19,7 @@ from ..doctor import require_program
 from ..errors import ClusterNotRunning, InvalidInput, NodeShellError
 from ..kubectl import kubectl_environment, kubectl_path
 from ..paths import check_name, default_name, name_option, state_dir
-from ..pocketkube.config import ClusterConfig
+from ..pocketkube.config import PROXY_MODES, ClusterConfig
 from ..pocketkube.host_probe import best_engine
 from ..pocketkube.state import StateDir
 from . import inspection, lifecycle
@@ -194,8 +194,13 @@ class EmbeddedCluster:
 
 def _check_proxy_mode(config: ClusterConfig) -> None:
     """Raises InvalidInput or ToolMissing if kube-proxy can't work in its mode."""
-    if config.proxy_mode != "nftables":
+    if config.proxy_mode == "iptables":
         return
+    if config.proxy_mode not in PROXY_MODES:
+        raise InvalidInput(
+            f"There is no proxy mode {config.proxy_mode!r} here; upstream's ipvs is deprecated since Kubernetes 1.35.",
+            hint="Choose iptables or, as upstream advises in place of ipvs, nftables.",
+        )
     if config.engine != "kernel":
         raise InvalidInput(
             "The proxy mode nftables needs the kernel engine; the simulated one has rules of iptables alone.",

@@ -18,6 +18,7 @@ from waiting import until
 
 from lab_helpers.clusters import EmbeddedCluster
 from lab_helpers.clusters.inspection import processes_below
+from lab_helpers.errors import InvalidInput
 from lab_helpers.pocketkube.state import StateDir
 
 pytestmark = pytest.mark.kernel
@@ -89,6 +90,15 @@ def supervisor_of(cluster: EmbeddedCluster) -> int:
 def deploy(cluster: EmbeddedCluster) -> None:
     assert cluster.kubectl("create", "deployment", "web", "--image=httpd", "--replicas=2").ok
     assert cluster.kubectl("rollout", "status", "deployment/web", "--timeout=30s").ok
+
+
+@pytest.mark.parametrize(("mode", "said"), [("ipvs", "deprecated"), ("magic", "no proxy mode")])
+def test_a_proxy_mode_that_there_is_not_is_refused_before_anything_starts(
+    own_cluster: EmbeddedCluster, mode: str, said: str
+) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        own_cluster.start(proxy_mode=mode)
+    assert not own_cluster.config.state_dir.exists()
 
 
 def test_a_cluster_comes_up_with_everything_ready_and_leaves_nothing(own_cluster: EmbeddedCluster) -> None:
