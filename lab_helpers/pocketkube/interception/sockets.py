@@ -16,10 +16,11 @@ import struct
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from ..network.connections import Connections, as_errno
-from ..network.machines import TCP, UDP, Listener, Machine
-from ..network.routing import Arrival, Failure
+from ..network.machines import TCP, UDP, Arrival, Listener, Machine
+from ..network.routing import Failure
 from .files import Files
 from .notifications import CallerGone, Question
 
@@ -268,18 +269,22 @@ class Sockets:
             return
         if listener not in self._waiting:
             self._waiting[listener] = deque()
-            asyncio.get_running_loop().add_reader(
-                listener.end, self._on_connection, listener, listener.end.fileno(), names.family
-            )
+            listener.on_close = partial(self._wait_no_more, listener)
+            asyncio.get_running_loop().add_reader(listener.end, self._on_connection, listener, names.family)
         self._waiting[listener].append((question, flags))
 
-    def _on_connection(self, listener: Listener, descriptor: int, family: int) -> None:
+    def _on_connection(self, listener: Listener, family: int) -> None:
         waiting = self._waiting[listener]
         while waiting and (not waiting[0][0].still_waits() or self._hand_out(listener, *waiting[0], family)):
             waiting.popleft()
         if not waiting:
-            del self._waiting[listener]
-            asyncio.get_running_loop().remove_reader(descriptor)
+            self._wait_no_more(listener)
+
+    def _wait_no_more(self, listener: Listener) -> None:
+        """Nobody waits for connections there; the programs that did are gone, or soon will be."""
+        if self._waiting.pop(listener, None) is not None:
+            asyncio.get_running_loop().remove_reader(listener.end)
+        listener.on_close = None
 
     def _hand_out(self, listener: Listener, question: Question, flags: int, family: int) -> bool:
         """Gives the next connection to a program that accepts; False if there is none yet."""
@@ -296,13 +301,16 @@ class Sockets:
                 _write_name(question, 1, 2, family, source)
             question.give(number)
         except CallerGone:
-            pass
-        finally:
-            connection.close()
+            # A signal has interrupted the caller, who will ask again.
+            listener.interrupted.append((connection, arrival))
+            return True
+        connection.close()
         return True
 
     def _take(self, listener: Listener) -> tuple[socket.socket, Arrival] | None:
         """The next connection that came by the simulated network; others, from the machine itself, are hung up."""
+        if listener.interrupted:
+            return listener.interrupted.popleft()
         poll = select.poll()
         poll.register(listener.end, select.POLLIN)
         while poll.poll(0):
@@ -315,13 +323,6 @@ class Sockets:
                 return connection, arrival
             connection.close()
         return None
-
-    def forget_waiting(self) -> None:
-        """Nobody waits for connections any more."""
-        for listener in self._waiting:
-            with contextlib.suppress(OSError, ValueError):
-                asyncio.get_running_loop().remove_reader(listener.end)
-        self._waiting.clear()
 
     # Names.
 

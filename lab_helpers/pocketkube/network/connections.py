@@ -14,8 +14,8 @@ import socket
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from .machines import TCP, UDP, Listener, Machine
-from .routing import Arrival, Failure, Routing
+from .machines import TCP, UDP, Arrival, Listener, Machine
+from .routing import Failure, Routing
 
 _LOOPBACK = "127.0.0.1"
 _MOST_REMEMBERED = 8192

@@ -10,6 +10,7 @@ import contextlib
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,17 @@ _FIRST_PACKET = 60
 """Bytes of a packet that opens a connection."""
 
 
+@dataclass(frozen=True)
+class Arrival:
+    """Where a connection comes out: the machine and what it sees."""
+
+    machine: Machine
+    ip: str
+    port: int
+    source: str
+    source_port: int
+
+
 @dataclass(eq=False)
 class Listener:
     """Who answers on a port of a machine."""
@@ -39,8 +51,10 @@ class Listener:
     """Our copy of the real socket; it shares everything with the one that the program has."""
     holder: tuple[int, int] | None = None
     """(thread, descriptor) of the program that has it; None for parts of the cluster itself."""
-    queue: list[socket.socket] = field(default_factory=list)
-    """Connections that were accepted for a program which was interrupted while it waited for them."""
+    interrupted: deque[tuple[socket.socket, Arrival]] = field(default_factory=deque)
+    """Connections that were accepted for a program which a signal interrupted before it had them."""
+    on_close: Callable[[], None] | None = None
+    """Called before the socket is closed, by whoever waits for its connections."""
 
     @property
     def real(self) -> tuple[str, int]:
@@ -63,7 +77,10 @@ class Listener:
 
     def close(self) -> None:
         """Forgets the socket; a program that has it keeps it."""
-        for connection in (self.end, *self.queue):
+        if self.on_close is not None:
+            self.on_close()
+        self.end.close()
+        for connection, _arrival in self.interrupted:
             connection.close()
 
 

@@ -13,7 +13,7 @@ from enum import Enum
 from random import Random
 
 from ...iptables import Packet
-from .machines import EPHEMERAL, Machine, SimulatedNode
+from .machines import EPHEMERAL, Arrival, Machine, SimulatedNode
 
 _MOST_HOPS = 4
 _UPLINK = "eth0"
@@ -27,17 +27,6 @@ class Failure(Enum):
     NO_ROUTE = "no route"
     NO_NEIGHBOUR = "nobody has that address"
     LOST = "dropped without a word"
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """Where a connection comes out: the machine and what it sees."""
-
-    machine: Machine
-    ip: str
-    port: int
-    source: str
-    source_port: int
 
 
 @dataclass

@@ -235,3 +235,19 @@ async def main():
 asyncio.run(main())
 """
     assert container.run(sys.executable, "-c", script.format(ip=container.pod.ip)) == "b'echo\\n'\n"
+
+
+def test_a_program_that_waits_for_connections_can_be_interrupted(container: Container) -> None:
+    """A server that blocks in accept(2) gets its signals, and then its connection."""
+    script = """
+import signal, socket, threading, time
+signal.signal(signal.SIGALRM, lambda *_: print("interrupted"))
+signal.setitimer(signal.ITIMER_REAL, 0.05)
+server = socket.create_server(("", 80))
+def connect():
+    time.sleep(0.2)
+    socket.create_connection(("127.0.0.1", 80)).sendall(b"late")
+threading.Thread(target=connect).start()
+print(server.accept()[0].recv(10))
+"""
+    assert container.run(sys.executable, "-c", script) == "interrupted\nb'late'\n"

@@ -14,8 +14,8 @@ import pytest
 from lab_helpers.pocketkube.config import ClusterConfig
 from lab_helpers.pocketkube.network.connections import Connection
 from lab_helpers.pocketkube.network.engine import EngineError
-from lab_helpers.pocketkube.network.machines import TCP, Machine
-from lab_helpers.pocketkube.network.routing import Arrival, Failure
+from lab_helpers.pocketkube.network.machines import TCP, Arrival, Machine
+from lab_helpers.pocketkube.network.routing import Failure
 from lab_helpers.pocketkube.network.userspace import UserspaceEngine
 
 SERVICE = """\
