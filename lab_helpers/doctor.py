@@ -21,7 +21,7 @@ from .pocketkube.linux import find_program
 
 Verdict = Literal["works", "better", "missing"]
 
-PACKAGES = {"iptables": "iptables", "ip": "iproute2", "curl": "curl", "dot": "graphviz", "nft": "nftables"}
+PACKAGES = {"iptables": "iptables", "ip": "iproute2", "curl": "curl", "dot": "graphviz"}
 """Debian package of each program; most distributions name them the same."""
 
 INSTALLERS = (

@@ -15,12 +15,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..doctor import require_program
-from ..errors import ClusterNotRunning, InvalidInput, NodeShellError
+from ..errors import ClusterNotRunning, InvalidInput, NodeShellError, ToolMissing
 from ..kubectl import kubectl_environment, kubectl_path
 from ..paths import check_name, default_name, name_option, state_dir
 from ..pocketkube.config import PROXY_MODES, ClusterConfig
 from ..pocketkube.host_probe import best_engine
+from ..pocketkube.linux import find_program
 from ..pocketkube.state import StateDir
 from . import inspection, lifecycle
 from .base import Capabilities, CommandResult
@@ -206,4 +206,6 @@ def _check_proxy_mode(config: ClusterConfig) -> None:
             "The proxy mode nftables needs the kernel engine; the simulated one has rules of iptables alone.",
             hint="Leave out --proxy-mode, or ask why the kernel engine does not work here: servicelab doctor",
         )
-    require_program("nft")
+    if not find_program("nft"):
+        hint = "Install nftables with your system's package manager, or leave out --proxy-mode."
+        raise ToolMissing("The program nft is missing.", hint=hint)
