@@ -155,6 +155,12 @@ class EmbeddedCluster:
 
     def iptables_save(self, node: str | None = None) -> str:
         """`iptables-save` of a node."""
+        mode = self.config.proxy_mode
+        if mode != "iptables":
+            raise NodeShellError(
+                f"On this cluster kube-proxy writes {mode}, not iptables.",
+                hint="Look at its table with: servicelab node -- nft list table ip kube-proxy",
+            )
         saved = self.node_shell(["iptables-save"], node=node)
         if not saved.ok:
             raise NodeShellError("The node's iptables rules can't be read.", hint=saved.stderr.strip())
