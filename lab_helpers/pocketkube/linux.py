@@ -57,6 +57,7 @@ NODE_CAPABILITIES = frozenset(CAPABILITIES)
 _HIGHEST_CAPABILITY = 63
 _UMOUNT_DETACH = 2
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
 _PR_CAPBSET_DROP = 24
 _PR_SET_CHILD_SUBREAPER = 36
@@ -192,6 +193,11 @@ def keep_capabilities(names: Iterable[str]) -> None:
     mask = sum(1 << CAPABILITIES[name] for name in names)
     low, high = mask & permitted[1], (mask >> 32) & permitted[4]
     _check(_libc.capset(header, struct.pack("=6I", low, low, 0, high, high, 0)), "capset")
+
+
+def stay_reachable() -> None:
+    """Undoes what a change of user does to a process that executes nothing after it: others can join its namespaces."""
+    _prctl(_PR_SET_DUMPABLE, 1, "prctl(PR_SET_DUMPABLE)")
 
 
 def gain_no_privileges() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from ..objects import Obj
 from .environment import Configs, expand, make_environment
 from .hosts_files import hosts_file, machine_name_of
+from .identity import GROUP, PASSWD
 from .images import Image
 from .node_context import NodeContext
 from .pod_status import PodFacts
@@ -48,7 +49,12 @@ async def make_container_spec(
         env=env,
         builtin=image.builtin(argv),
         working_dir=container.get("workingDir") or image.working_dir,
-        files={**stand_ins(image.layers), **image.files, "/etc/hostname": f"{hostname}\n".encode()},
+        files={
+            **stand_ins(image.layers),
+            **_users(image),
+            **image.files,
+            "/etc/hostname": f"{hostname}\n".encode(),
+        },
         layers=image.layers,
         mounts=mounts,
         identity=identity_of(pod, container, image),
@@ -56,6 +62,17 @@ async def make_container_spec(
         tty=bool(container.get("tty")),
         stdin=bool(container.get("stdin")),
     )
+
+
+def _users(image: Image) -> dict[str, bytes]:
+    """/etc/passwd and /etc/group, unless the image has its own."""
+    users = {"/etc/passwd": PASSWD, "/etc/group": GROUP}
+    trees = [layer.source for layer in image.layers if layer.path == "/"]
+    return {
+        path: text.encode()
+        for path, text in users.items()
+        if not any((tree / path.lstrip("/")).exists() for tree in trees)
+    }
 
 
 def _write_hosts(pod: Obj, node: NodeContext, facts: PodFacts) -> Path:

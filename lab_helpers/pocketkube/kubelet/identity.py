@@ -14,6 +14,21 @@ from .runtime import Identity
 
 _HIGHEST = (1 << 31) - 1
 
+PASSWD = """root:x:0:0:root:/root:/bin/sh
+daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin
+bin:x:2:2:bin:/bin:/usr/sbin/nologin
+www-data:x:33:33:www-data:/var/www:/usr/sbin/nologin
+nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
+"""
+GROUP = """root:x:0:
+daemon:x:1:
+bin:x:2:
+tty:x:5:
+www-data:x:33:
+nogroup:x:65534:
+"""
+"""The users and groups of an image that brings none: who the machine's own users are is nobody's business."""
+
 
 class UnknownUser(Exception):
     """A container is to run as somebody whom its files don't know; the text has the container runtime's words."""

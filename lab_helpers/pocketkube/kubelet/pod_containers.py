@@ -42,6 +42,9 @@ START_ERROR_CODE = 128
 
 _CONFIG_RETRY_SECONDS = 10.0
 _LEAST_GRACE_SECONDS = 2.0
+CHANGE_SECONDS = 0.3
+"""From the change of an image in a running Pod to the end of its container."""
+
 
 _T = TypeVar("_T")
 
@@ -59,6 +62,7 @@ class PodContainers:
         self._probers: dict[str, tuple[Prober, asyncio.Task[None]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._unclaimed: dict[str, ExitStatus] = {}
+        self._changed: set[str] = set()
 
     # Starting.
 
@@ -235,9 +239,17 @@ class PodContainers:
     def restart_changed(self) -> None:
         """Ends the containers whose image has been changed in the Pod's specification."""
         for record, container in self.turns.with_specs():
-            if record.running and not record.stopping and record.wanted_image != container["image"]:
-                why = f"Container {record.name} definition changed, will be restarted"
-                self._in_background(self.stop(record, self._pod_grace(), why))
+            changed = record.running and not record.stopping and record.wanted_image != container["image"]
+            if changed and record.name not in self._changed:
+                self._changed.add(record.name)
+                self._in_background(self._restart_soon(record))
+
+    async def _restart_soon(self, record: ContainerRecord) -> None:
+        """Upstream's kubelet, too, takes a moment to tell of it: what is done to the Pod in one go meets it unhurt."""
+        await self._clock.sleep(CHANGE_SECONDS)
+        self._changed.discard(record.name)
+        if record.running and record.wanted_image != self._spec_of(record)["image"]:
+            await self.stop(record, self._pod_grace(), f"Container {record.name} definition changed, will be restarted")
 
     async def stop(self, record: ContainerRecord, grace: float, why: str) -> None:
         """preStop hook, SIGTERM, and SIGKILL when the grace period is over."""

@@ -399,7 +399,7 @@ def _make_empty_folders(root: Path) -> None:
     for name in OPEN_FOLDERS:
         (root / name).mkdir()
         (root / name).chmod(0o1777)
-    (root / "root").chmod(0o700)
+    (root / "root").chmod(0o711)  # Python may lie below it, and all users of a container may need that.
     (root / "var/run").symlink_to("../run")
     (root / "var/lock").symlink_to("../run/lock")
     for name in DEVICES:

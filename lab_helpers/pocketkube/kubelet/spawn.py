@@ -171,9 +171,11 @@ def _assume(who: ResolvedIdentity, request: SpawnRequest, descriptors: dict[str,
         else:
             linux.unshare(Namespace.USER)
             linux.map_user(who.user, 0, who.group, 0)
+        linux.bound_capabilities(request.rights.capabilities)  # A new user namespace begins with all of them.
     linux.keep_capabilities(() if who.user else request.rights.capabilities)
     if not request.rights.may_gain_more:
         linux.gain_no_privileges()
+    linux.stay_reachable()
 
 
 def _open_terminal(size: tuple[int, int], status: socket.socket) -> None:

@@ -278,6 +278,8 @@ def test_a_changed_image_restarts_a_running_container(tmp_path: Path) -> None:
         containers = [{**lab.pod()["spec"]["containers"][0], "image": "nginx"}]
         await lab.api.patch("pods", "web", {"spec": {"containers": containers}}, "default")
         await lab.settle()
+        assert lab.container()["ready"], "for a moment nothing is to be seen of it"
+        await lab.advance(0.3)
         assert lab.container()["image"] == "docker.io/library/nginx:latest"
         assert lab.container()["restartCount"] == 1
         assert lab.journal.messages("Killing") == ["Container app definition changed, will be restarted"]

@@ -17,7 +17,8 @@ import threading
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -103,9 +104,10 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
-class HttpServer(ThreadingHTTPServer):
+class HttpServer(ThreadingMixIn, TCPServer):
     """Listens from the start; `start` begins to serve."""
 
+    allow_reuse_address = True
     daemon_threads = True
     request_queue_size = BACKLOG
 
