@@ -49,6 +49,9 @@ _NODE_SETTINGS = {
     "ipv4/conf/all/route_localnet": "1",
     # A Service without endpoints says so to every connection; with the default limit all but the first few time out.
     "ipv4/icmp_ratelimit": "0",
+    # As kube-proxy sets them (conntrack.tcpEstablishedTimeout, tcpCloseWaitTimeout): half-closed connections last.
+    "netfilter/nf_conntrack_tcp_timeout_established": "86400",
+    "netfilter/nf_conntrack_tcp_timeout_close_wait": "3600",
 }
 _OUTSIDE_SETTINGS = {
     # Which of several nodes gets a connection depends on its ports, not on its addresses alone.

@@ -86,6 +86,9 @@ def test_every_node_has_its_name_its_range_and_a_shell(trio: EmbeddedCluster) ->
     for index, name in enumerate(NODES):
         assert trio.node_shell(["hostname"], node=name).stdout.strip() == name
         assert pods(trio)[name][1].startswith(f"10.244.{index}.")
+        timeouts = "nf_conntrack_tcp_timeout_established nf_conntrack_tcp_timeout_close_wait"
+        sysctl = ["sh", "-c", f"cd /proc/sys/net/netfilter && cat {timeouts}"]
+        assert trio.node_shell(sysctl, node=name).stdout.split() == ["86400", "3600"]
     # A new object, as another terminal would make it, knows the same nodes.
     assert EmbeddedCluster("trio").nodes() == [*NODES]
 
