@@ -103,7 +103,9 @@ def plain_id(shown: str) -> str:
 
 
 def reason_of(status: ExitStatus) -> str:
-    """`Completed` or `Error`."""
+    """`Completed`, `OOMKilled` or `Error`."""
+    if status.out_of_memory:
+        return "OOMKilled"
     return "Completed" if status.exit_code == 0 else "Error"
 
 

@@ -21,6 +21,7 @@ from ..linux import ADMIN_PATH
 from ..network.host_ports import HostPorts
 from ..network.kernel import KernelEngine, PodNetwork
 from .container_io import ContainerLog, OutputPump, pump, reader_of, set_terminal_size, writer_of
+from .memory_watch import MemoryWatch
 from .rootfs import RootBuilder
 from .runtime import ContainerExited, ContainerSpec, ExitStatus, Process, Sandbox, SandboxSpec
 from .spawn import SpawnRequest
@@ -138,6 +139,7 @@ class ContainerRuntime(ABC):
         self._containers: dict[str, Container] = {}
         self._listeners: list[asyncio.Queue[ContainerExited]] = []
         self._watchers: set[asyncio.Task[None]] = set()
+        self._memory = MemoryWatch()
 
     async def run_sandbox(self, spec: SandboxSpec) -> Sandbox:
         """Makes the Pod's namespaces and its network. Raises RuntimeError with a sentence for the user."""
@@ -288,7 +290,10 @@ class ContainerRuntime(ABC):
 
     async def _watch(self, container: Container) -> None:
         """Sees to a container's end: its last output, its layer, and those who want to know."""
+        self._memory.add(container.child, container.spec.memory_limit)
         status = await container.child.wait()
+        if self._memory.remove(container.child):
+            status = replace(status, out_of_memory=True)
         self._end_rest(container)
         await asyncio.wait([pump.ended for pump in container.pumps.values()], timeout=LAST_OUTPUT_SECONDS)
         if container.stdin is not None:

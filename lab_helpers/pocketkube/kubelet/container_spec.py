@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .. import quantity
 from ..objects import Obj
 from .environment import Configs, expand, make_environment
 from .hosts_files import hosts_file, machine_name_of
@@ -59,9 +60,15 @@ async def make_container_spec(
         mounts=mounts,
         identity=identity_of(pod, container, image),
         rights=rights_of(container),
+        memory_limit=_memory_limit(container),
         tty=bool(container.get("tty")),
         stdin=bool(container.get("stdin")),
     )
+
+
+def _memory_limit(container: Obj) -> int:
+    amount = ((container.get("resources") or {}).get("limits") or {}).get("memory")
+    return 0 if amount is None else int(quantity.value(amount))
 
 
 def _users(image: Image) -> dict[str, bytes]:

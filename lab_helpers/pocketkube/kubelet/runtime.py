@@ -102,6 +102,8 @@ class ContainerSpec:
     mounts: Sequence[Mount] = ()
     identity: Identity = Identity()
     rights: Rights = Rights()
+    memory_limit: int = 0
+    """Bytes; 0 for no limit."""
     tty: bool = False
     stdin: bool = False
     log_path: Path | None = None
@@ -116,6 +118,8 @@ class ExitStatus:
     signal: int = 0
     finished_at: float = 0.0
     """Seconds since the epoch."""
+    out_of_memory: bool = False
+    """True if it was ended because it had more than its limit."""
 
 
 class Process(Protocol):

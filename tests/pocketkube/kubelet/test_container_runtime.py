@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -287,3 +288,20 @@ def test_a_program_of_an_image_hides_where_it_came_from(monkeypatch: pytest.Monk
     assert out.startswith("server")
     assert "pytest" not in out
     assert "PATH=" not in out
+
+
+def test_a_container_that_takes_more_memory_than_its_limit_is_ended_for_that() -> None:
+    script = "import os, time; kept = bytearray(os.urandom(60 << 20)); time.sleep(1000)"
+
+    async def scenario(lab: Lab) -> tuple[Any, Any]:
+        pod = await lab.sandbox()
+        greedy = await lab.run(pod, "sh", "-c", f"{sys.executable} -S -c '{script}'; true", memory_limit=40 << 20)
+        modest = await lab.run(pod, "sleep", "1000", memory_limit=40 << 20)
+        async for exited in lab.runtime.exits():
+            assert exited.container_id == greedy
+            return exited.status, await lab.runtime.stop_container(modest, 0)
+        raise AssertionError
+
+    killed, stopped = run(scenario)
+    assert (killed.exit_code, killed.out_of_memory) == (137, True)
+    assert not stopped.out_of_memory
