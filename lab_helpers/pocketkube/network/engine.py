@@ -37,6 +37,13 @@ class Engine(Protocol):
         """`iptables-save [-t TABLE] [-c]` of a node."""
         ...
 
+    async def generation(self, node: str) -> int | None:
+        """A number that is another one whenever somebody has changed a node's rules; None if there is none.
+
+        Reading it costs next to nothing, reading the rules of a large cluster does.
+        """
+        ...
+
     async def command(self, node: str, argv: Sequence[str], *, input: str = "") -> str:
         """Runs an administration command (ip, nft, conntrack) on a node and returns its output."""
         ...

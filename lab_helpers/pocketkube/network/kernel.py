@@ -215,6 +215,17 @@ class KernelEngine:
         ]
         return "".join(saved)
 
+    async def generation(self, node: str) -> int | None:
+        """The generation of a node's nf_tables; None where iptables is the older one, which is none of them."""
+        if "legacy" in self._save_program:
+            return None
+        place = self._nodes[node]
+        try:
+            with self._inside(place.machine.network):
+                return place.netlink.rules_generation()
+        except OSError:
+            return None
+
     async def command(self, node: str, argv: Sequence[str], *, input: str = "") -> str:
         """Runs an administration command on a node. Raises EngineError with its own words."""
         environment = {

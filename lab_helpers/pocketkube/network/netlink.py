@@ -18,6 +18,7 @@ _ERROR = 2
 _NEW_LINK, _DELETE_LINK, _GET_LINK = 16, 17, 18
 _NEW_ADDRESS, _NEW_ROUTE, _DELETE_ROUTE, _SET_NEIGHBOUR_TABLE = 20, 24, 25, 67
 _NEW_ACCOUNTING = 7 << 8  # NFNL_SUBSYS_ACCT, NFNL_MSG_ACCT_NEW
+_GET_GENERATION = 10 << 8 | 16  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETGEN
 
 _REQUEST, _ACKNOWLEDGE = 0x1, 0x4
 _CREATE = 0x400 | 0x200  # NLM_F_CREATE, NLM_F_EXCL
@@ -151,6 +152,15 @@ class Netlink:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _PROTOCOL_NETFILTER) as end:
             header = struct.pack("!BBH", socket.AF_UNSPEC, 0, 0)
             self._request(end, _NEW_ACCOUNTING, _CREATE | _ACKNOWLEDGE, header + _text(_ACCOUNTING_NAME, name))
+
+    def rules_generation(self) -> int:
+        """A number that grows with every change of the rules of nf_tables, also through iptables.
+
+        Raises OSError if the kernel has no nf_tables.
+        """
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _PROTOCOL_NETFILTER) as end:
+            answer = self._request(end, _GET_GENERATION, 0, struct.pack("!BBH", socket.AF_UNSPEC, 0, 0))
+        return int(struct.unpack_from("!I", answer, 8)[0])
 
     def _create(self, kind: int, body: bytes) -> None:
         self._request(self._route, kind, _CREATE | _ACKNOWLEDGE, body)

@@ -114,6 +114,10 @@ class UserspaceEngine:
         """There are no administration commands; what they would forget or show is not kept here."""
         raise EngineError(f"{shlex.join(argv)}: not part of the simulated network")
 
+    async def generation(self, node: str) -> int | None:
+        """Nothing is counted: reading the rules costs little here."""
+        return None
+
     async def udp_flows(self, node: str) -> list[Flow]:
         """None are kept: each datagram of a program that does not connect is looked at as the first."""
         return []

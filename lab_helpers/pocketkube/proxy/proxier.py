@@ -90,6 +90,8 @@ class Proxier:
         self._nodes.add_handler(self._on_node)
         self._full = True
         self._forget_flows = False
+        self._verified: int | None = None
+        """The generation of the kernel's rules in which nothing was missing."""
         self._lock = asyncio.Lock()
 
     async def run(self) -> None:
@@ -123,7 +125,11 @@ class Proxier:
     async def check_rules(self) -> None:
         """Asks for everything to be written anew if the kernel does not have what was written."""
         async with self._lock:
+            generation = await self._engine.generation(self.node)
+            if generation is not None and generation == self._verified:
+                return
             missing = await self.mode.missing()
+            self._verified = None if missing else generation
         if missing:
             chains = ", ".join(missing[:_MOST_NAMED]) + (", ..." if missing[_MOST_NAMED:] else "")
             log.warning("%s: somebody else changed the rules of %s: writing them all again", self.node, chains)

@@ -192,3 +192,19 @@ def test_a_listening_socket_of_a_node_can_be_served_from_elsewhere() -> None:
         return code, out
 
     assert run(scenario) == (0, "hello 10.244.0.2")
+
+
+async def a_rule_more(lab: Lab) -> list[int | None]:
+    generations = [await lab.engine.generation("lab")]
+    generations.append(await lab.engine.generation("lab"))
+    await lab.engine.restore("lab", "*filter\n-A INPUT -p tcp --dport 9 -j DROP\nCOMMIT\n")
+    generations.append(await lab.engine.generation("lab"))
+    return generations
+
+
+def test_a_change_of_the_rules_is_noticed_without_reading_them() -> None:
+    with running(a_rule_more) as machine:
+        before, same, after = machine.result
+    if before is None:
+        pytest.skip("this machine's iptables is the older one")
+    assert before == same != after

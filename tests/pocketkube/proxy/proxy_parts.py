@@ -171,6 +171,9 @@ class MemoryEngine:
     async def command(self, node: str, argv: Sequence[str], *, input: str = "") -> str:
         raise EngineError(f"there is no {argv[0]} here")
 
+    async def generation(self, node: str) -> int | None:
+        return None
+
     async def udp_flows(self, node: str) -> list[Flow]:
         return self.flows
 
@@ -215,6 +218,9 @@ class NamespaceEngine:
         if process.returncode:
             raise EngineError(err.decode())
         return out.decode()
+
+    async def generation(self, node: str) -> int | None:
+        return None
 
     async def udp_flows(self, node: str) -> list[Flow]:
         return []

@@ -163,6 +163,30 @@ def test_rules_that_somebody_took_out_come_back(harm: str) -> None:
     asyncio.run(scenario())
 
 
+def test_rules_are_only_read_again_when_somebody_changed_some() -> None:
+    class Numbered(MemoryEngine):
+        number = 1
+        read = 0
+
+        async def generation(self, node: str) -> int | None:
+            return self.number
+
+        async def save(self, node: str, table: str = "", *, counters: bool = False) -> str:
+            self.read += 1
+            return await super().save(node, table, counters=counters)
+
+    async def scenario() -> None:
+        api, engine = WatchedApi(), Numbered()
+        async with running(api, engine) as proxier:
+            before = engine.read
+            for number in (1, 1, 2, 2):
+                engine.number = number
+                await proxier.check_rules()
+            assert engine.read == before + 2
+
+    asyncio.run(scenario())
+
+
 def test_what_others_wrote_is_left_alone() -> None:
     async def scenario() -> None:
         api, engine = WatchedApi(), MemoryEngine()
