@@ -53,22 +53,23 @@ class View:
 
     def __post_init__(self) -> None:
         self._root = str(self.root)
-        self._mounts = sorted(self.mounts, key=lambda mount: -len(mount.path))
         for entry in os.scandir("/"):
             if entry.is_symlink():
                 self._links[f"/{entry.name}"] = os.path.normpath("/" + os.readlink(entry.path))
+        mounts = [(self.clean(mount.path), mount) for mount in self.mounts]
+        self._mounts = sorted(mounts, key=lambda entry: -len(entry[0]))
 
     def find(self, path: str, *, writing: bool = False, follow: bool = True) -> Place | None:
         """Where an absolute path is in reality; None if it is the machine's own.
 
         With `writing` the place is one that may be written to. Without `follow` a symbolic link itself is meant.
         """
-        path = self._resolve(self._clean(path), follow)
+        path = self._resolve(self.clean(path), follow)
         if _below(path, self._root):
             return Place(path)
-        for mount in self._mounts:
-            if _below(path, mount.path):
-                return Place(str(mount.source) + path[len(mount.path.rstrip("/")) :], mount.read_only)
+        for place, mount in self._mounts:
+            if _below(path, place):
+                return Place(str(mount.source) + path[len(place.rstrip("/")) :], mount.read_only)
         if any(_below(path, folder) for folder in (*KERNELS, *self.shown)):
             return None
         own = self._root + path
@@ -92,15 +93,15 @@ class View:
 
     def is_kernels(self, path: str) -> bool:
         """True for what the kernel makes up, such as devices: a container's are those of the machine."""
-        return any(_below(self._clean(path), folder) for folder in KERNELS)
+        return any(_below(self.clean(path), folder) for folder in KERNELS)
 
     def outside_in(self, real: str) -> str:
         """The path under which a real place is seen here."""
         if _below(real, self._root):
             return real[len(self._root) :] or "/"
-        for mount in self._mounts:
+        for place, mount in self._mounts:
             if _below(real, str(mount.source)):
-                return mount.path + real[len(str(mount.source)) :]
+                return place + real[len(str(mount.source)) :]
         return real
 
     def _resolve(self, path: str, follow: bool) -> str:
@@ -109,7 +110,7 @@ class View:
             step = self._first_link(path, follow)
             if step is None:
                 return path
-            path = self._clean(step)
+            path = self.clean(step)
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
     def _first_link(self, path: str, follow: bool) -> str | None:
@@ -130,7 +131,8 @@ class View:
             return os.path.join(os.path.dirname(path[:position]), target) + path[position:]
         return None
 
-    def _clean(self, path: str) -> str:
+    def clean(self, path: str) -> str:
+        """A path without detours, and without the symbolic links that every container has."""
         path = os.path.normpath(path)
         if path.startswith("//"):
             path = path[1:]

@@ -56,7 +56,10 @@ class PrivateFiles:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
             place.chmod(0o755 if content.startswith(b"#!") else 0o644)
-        return View(root, mounts, [*layers, self._commands], self._shown, self._hidden, produced)
+        view = View(root, mounts, [*layers, self._commands], self._shown, self._hidden, produced)
+        for mount in mounts:
+            _make_place(root / view.clean(mount.path).lstrip("/"), mount.source)
+        return view
 
     def _make_folders(self, root: Path) -> None:
         for name in (*EMPTY_FOLDERS, *OPEN_FOLDERS):
@@ -80,6 +83,15 @@ class PrivateFiles:
         """Removes a container's folders; the processes in it have ended."""
         for folder in (self._roots, self._programs):
             shutil.rmtree(folder / identity, ignore_errors=True)
+
+
+def _make_place(place: Path, source: Path) -> None:
+    """Something that a mount lies over, so that it is seen in the list of its folder."""
+    if source.is_dir():
+        place.mkdir(parents=True, exist_ok=True)
+    else:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
 
 
 def plain_hosts(hostname: str) -> str:

@@ -28,9 +28,6 @@ from .spawn import SpawnRequest
 from .template import Child, Template
 from .userspace_files import PrivateFiles
 
-MARK = "POCKETKUBE_CONTAINER"
-"""A variable that tells which container a process belongs to, whoever its parent is."""
-
 
 class Interceptors:
     """Starts programs on the machines of a simulated network."""
@@ -58,7 +55,7 @@ class UserspaceRuntime(ContainerRuntime):
     def __init__(
         self, engine: UserspaceEngine, template: Template, files: PrivateFiles, interceptors: Interceptors
     ) -> None:
-        super().__init__(template)
+        super().__init__(template, engine)
         self._engine = engine
         self._files = files
         self._interceptors = interceptors
@@ -84,23 +81,22 @@ class UserspaceRuntime(ContainerRuntime):
         )  # fmt: skip
         files = self._seen[identity] = Files(view, self._files.programs(identity))
         request = SpawnRequest(
-            list(spec.argv), {**spec.env, MARK: identity}, builtin=spec.builtin, working_dir=spec.working_dir or "/",
+            list(spec.argv), dict(spec.env), builtin=spec.builtin, working_dir=spec.working_dir or "/",
             terminal=DEFAULT_TERMINAL if spec.tty else None,
         )  # fmt: skip
         return await self._interceptors.spawn(request, self._machine(pod), self._hostname(pod), files, streams)
 
     async def _spawn_into(self, container: Container, request: SpawnRequest, streams: Mapping[str, int]) -> Child:
-        wanted = replace(request, environment={**request.environment, MARK: container.id})
         pod = container.pod
         return await self._interceptors.spawn(
-            wanted, self._machine(pod), self._hostname(pod), self._seen[container.id], streams
+            request, self._machine(pod), self._hostname(pod), self._seen[container.id], streams
         )
 
     async def _connect(self, pod: PodSandbox, host: str, port: int) -> socket.socket:
         return await self._engine.dial_from(self._machine(pod), host, port)
 
     def _end_rest(self, container: Container) -> None:
-        end_marked(container.id)
+        end_all_in(self._seen[container.id].programs.folder)
 
     def _remove_files(self, identity: str) -> None:
         self._seen.pop(identity, None)
@@ -113,17 +109,15 @@ class UserspaceRuntime(ContainerRuntime):
         return pod.spec.hostname
 
 
-def end_marked(identity: str) -> None:
-    """Kills all processes that a container's programs have left, wherever they have gone."""
-    mark = f"{MARK}={identity}".encode()
-    while alive := [pid for pid in descendants(os.getpid()) if mark in _environment(pid)]:
+def end_all_in(folder: Path) -> None:
+    """Kills all processes of a container, wherever they have gone: for the kernel each is in the container's folder."""
+    while alive := [pid for pid in descendants(os.getpid()) if _is_in(pid, folder)]:
         for pid in alive:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
 
 
-def _environment(pid: int) -> list[bytes]:
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return []
+def _is_in(pid: int, folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cwd").readlink() == folder
+    return False
