@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..linux import ADMIN_PATH
+from ..network.engine import Engine
 from ..network.host_ports import HostPorts
 from ..network.kernel import KernelEngine, PodNetwork
 from .container_io import ContainerLog, OutputPump, pump, reader_of, set_terminal_size, writer_of
@@ -132,9 +133,9 @@ class _AttachedProcess:
 class ContainerRuntime(ABC):
     """Implements `runtime.Runtime`, all but what depends on where Pods live."""
 
-    def __init__(self, template: Template, host_ports: HostPorts | None = None) -> None:
+    def __init__(self, template: Template, engine: Engine) -> None:
         self._template = template
-        self._host_ports = host_ports
+        self._host_ports = HostPorts(engine)
         self._pods: dict[str, PodSandbox] = {}
         self._containers: dict[str, Container] = {}
         self._listeners: list[asyncio.Queue[ContainerExited]] = []
@@ -146,7 +147,7 @@ class ContainerRuntime(ABC):
         identity = secrets.token_hex(32)
         try:
             pod = self._open(identity, spec)
-            if self._host_ports is not None and pod.own is not None:
+            if pod.own is not None:
                 await self._open_ports(pod)
         except Exception as error:
             raise RuntimeError(f"failed to setup network for sandbox {identity!r}: {error}") from error
@@ -163,12 +164,10 @@ class ContainerRuntime(ABC):
         for container in pod.containers.values():
             await asyncio.shield(container.ended)
             del self._containers[container.id]
-        if self._host_ports is not None:
-            await self._host_ports.close(sandbox_id)
+        await self._host_ports.close(sandbox_id)
         self._close(pod)
 
     async def _open_ports(self, pod: PodSandbox) -> None:
-        assert self._host_ports is not None
         try:
             await self._host_ports.open(pod.id, pod.spec.node, pod.ip, pod.spec.ports)
         except BaseException:
@@ -344,7 +343,7 @@ class KernelRuntime(ContainerRuntime):
     """Pods in namespaces, on the kernel engine."""
 
     def __init__(self, engine: KernelEngine, template: Template, roots: RootBuilder) -> None:
-        super().__init__(template, HostPorts(engine))
+        super().__init__(template, engine)
         self._engine = engine
         self._roots = roots
 

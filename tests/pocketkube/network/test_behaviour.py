@@ -338,6 +338,18 @@ def test_two_pods_use_the_same_port_but_one_pod_can_not_twice(lab: Lab) -> None:
     assert "Address already in use" in again.stderr
 
 
+def test_a_host_port_leads_to_its_pod_as_long_as_that_lives(lab: Lab) -> None:
+    container = {"name": "main", "image": "whoami", "ports": [{"containerPort": 80, "hostPort": 8088}]}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "ported"}, "spec": {"containers": [container]}}
+    lab.kubectl("apply", "-f", "-", input=json.dumps(pod))
+    lab.kubectl("wait", "--for=condition=Ready", "pod/ported", "--timeout=20s")
+    node = lab.cluster.config.node_ip(0)
+    assert "Hostname: ported" in lab.from_outside(f"http://{node}:8088").stdout
+    assert "Hostname: ported" in lab.from_node("http://127.0.0.1:8088").stdout
+    lab.kubectl("delete", "pod", "ported", "--now")
+    until(lambda: lab.from_outside(f"http://{node}:8088").returncode == REFUSED, "nobody's port")
+
+
 def test_a_program_that_stops_listening_refuses(lab: Lab) -> None:
     script = (
         "import socket, time; s = socket.create_server(('', 9000)); c = s.accept()[0]; "
