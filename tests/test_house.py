@@ -74,7 +74,7 @@ def test_the_map_of_pocketkube_names_every_room_and_module() -> None:
 
 def test_the_map_of_pocketkube_names_nothing_that_is_gone() -> None:
     package = PACKAGE / "pocketkube"
-    there = {path.name for path in package.rglob("*")}
+    there = {path.name for path in PACKAGE.rglob("*")}
     named = re.findall(r"`(?:[a-z_]+/)*([a-z_]+\.(?:py|toml))`", (package / "README.md").read_text())
     assert {name for name in named if name not in there} == set()
 
