@@ -10,12 +10,15 @@ import ipaddress
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from ..errors import InvalidInput
 from .canonical import canonical_rule, number, value_and_mask
 from .model import Condition, Match, Option, Rule
 from .packet import Flow, Host, Network, address
 from .probability import exact
+
+_REMEMBERED_RULES = 8192
 
 Predicate = Callable[[Flow, Host], bool]
 
@@ -40,8 +43,9 @@ class CompiledRule:
         return all(condition(flow, host) for condition in self.conditions)
 
 
+@lru_cache(maxsize=_REMEMBERED_RULES)
 def compile_rule(rule: Rule) -> CompiledRule:
-    """Makes a rule ready to be tried."""
+    """Makes a rule ready to be tried. What it has counted is of no matter."""
     rule = canonical_rule(rule)
     try:
         conditions = (*_basic(rule), *(test for match in rule.matches for test in _conditions(match)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from ..errors import InvalidInput
 from .canonical import canonical_rule
@@ -21,6 +22,7 @@ BUILT_IN = {
     "filter": ("INPUT", "FORWARD", "OUTPUT"),
     "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
 }
+_REMEMBERED_LINES = 8192
 _VERDICTS = frozenset(
     {"", "ACCEPT", "DROP", "REJECT", "RETURN", "QUEUE", "MARK", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "LOG"}
 )
@@ -83,6 +85,15 @@ def _listed(chains: _Chains) -> dict[str, Chain]:
     }
 
 
+@lru_cache(maxsize=_REMEMBERED_LINES)
+def _appended(line: str) -> tuple[str, Rule]:
+    """Chain and rule of an `-A` line; kube-proxy writes most of its lines again and again."""
+    tokens = tokenize(line)
+    if len(tokens) < 2:
+        raise InvalidInput("this command is not known")
+    return tokens[1].text, canonical_rule(parse_rule(tokens[2:], None))
+
+
 class _Restore:
     """One run of iptables-restore over copies of the tables; chains are copied when first changed."""
 
@@ -91,7 +102,6 @@ class _Restore:
         self.chains: _Chains | None = None
         self.changed: set[int] = set()
         self.commands: dict[str, Callable[[str, list[Token], Counters | None], None]] = {
-            "-A": self._append,
             "-I": self._insert,
             "-D": self._delete,
             "-F": self._flush,
@@ -145,6 +155,10 @@ class _Restore:
 
     def _command(self, line: str) -> None:
         counters, rest = split_counters(line)
+        if rest.startswith("-A "):
+            name, rule = _appended(rest)
+            self._own(name).rules.append(rule if counters is None else replace(rule, counters=counters))
+            return
         tokens = tokenize(rest)
         run = self.commands.get(tokens[0].text)
         if run is None or len(tokens) < 2:
@@ -160,9 +174,6 @@ class _Restore:
             chains[name] = chains[name].copy()
             self.changed.add(id(chains[name]))
         return chains[name]
-
-    def _append(self, name: str, tokens: list[Token], counters: Counters | None) -> None:
-        self._own(name).rules.append(canonical_rule(parse_rule(tokens, counters)))
 
     def _insert(self, name: str, tokens: list[Token], counters: Counters | None) -> None:
         position = 1

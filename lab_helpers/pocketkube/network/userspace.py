@@ -25,6 +25,9 @@ from .machines import TCP, Machine, SimulatedNode
 from .routing import Failure, Routing
 
 OUTSIDE = "outside"
+MANY_RULES = 2000
+"""Reading so many takes too long for the processes that wait for answers meanwhile."""
+
 _LOOPBACK = "127.0.0.1"
 
 
@@ -102,7 +105,10 @@ class UserspaceEngine:
     async def restore(self, node: str, text: str) -> None:
         """Applies one iptables-restore input. Raises EngineError with the words of what is wrong."""
         try:
-            self._nodes[node].restore(text)
+            if text.count("\n") > MANY_RULES:
+                await asyncio.to_thread(self._nodes[node].restore, text)
+            else:
+                self._nodes[node].restore(text)
         except InvalidInput as error:
             raise EngineError(f"iptables-restore (simulated): {error}") from error
 
