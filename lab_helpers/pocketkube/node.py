@@ -125,7 +125,7 @@ class NodeProcess:
         async with (
             KubeletServer(config.kubelet_socket, kubelets, runtime),
             ShellServer(config.shell_socket, made.places),
-            ProxyServers([_proxy_doors(engine, proxier, ip) for proxier, (_, ip) in zip(proxiers, names, strict=True)]),
+            ProxyServers([_proxy_doors(engine, proxier) for proxier in proxiers]),
             asyncio.TaskGroup() as group,
         ):
             group.create_task(hand_over(config.handover_socket, door), name="door of the API server")
@@ -162,9 +162,9 @@ class NodeProcess:
             ) from None
 
 
-def _proxy_doors(engine: Engine, proxier: Proxier, ip: str) -> ProxyDoors:
+def _proxy_doors(engine: Engine, proxier: Proxier) -> ProxyDoors:
     metrics = engine.listen(proxier.node, "127.0.0.1", METRICS_PORT)
-    return ProxyDoors(proxier, metrics, engine.listen(proxier.node, ip, HEALTH_PORT))
+    return ProxyDoors(proxier, metrics, engine.listen(proxier.node, "0.0.0.0", HEALTH_PORT))
 
 
 async def _dns_answers(engine: Engine, config: ClusterConfig) -> bool:

@@ -35,7 +35,7 @@ def test_a_node_s_proxy_tells_its_mode_figures_and_health(cluster: EmbeddedClust
     health = json.loads(ask(cluster, "192.168.49.2:10256/healthz"))
     assert health["nodeEligible"] is True and health["lastUpdated"] <= health["currentTime"]
     assert health["healthy"] is True and health["status"]["IPv4"]["healthy"] is True
-    alive = json.loads(ask(cluster, "192.168.49.2:10256/livez"))
+    alive = json.loads(ask(cluster, "localhost:10256/livez"))
     assert alive["healthy"] is True and "nodeEligible" not in alive
     config = json.loads(ask(cluster, "localhost:10249/configz"))["kubeproxy.config.k8s.io"]
     assert config["mode"] == "iptables" and config["clusterCIDR"] == "10.244.0.0/16"
