@@ -11,12 +11,14 @@ import errno
 import fcntl
 import os
 import struct
+from collections.abc import Iterator
 
 _RECEIVE, _SEND, _IS_VALID, _ADD_DESCRIPTOR = 0xC0502100, 0xC0182101, 0x40082102, 0x40182103
 _GO_ON = 1
 _AT_NUMBER = 1
 _LONGEST_PATH = 4096
 _PAGE = 4096
+_NOT_ALLOWED = (errno.EPERM, errno.ENOSYS)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -47,12 +49,15 @@ class Question:
             ctypes.c_int(self.thread), ctypes.byref(_Vector(ctypes.addressof(buffer), size)), ctypes.c_ulong(1),
             ctypes.byref(_Vector(address, size)), ctypes.c_ulong(1), ctypes.c_ulong(0),
         )  # fmt: skip
-        if got < 0:
-            number = ctypes.get_errno()
-            if number == errno.ESRCH:
-                raise CallerGone
+        if got >= 0:
+            return buffer.raw[:got]
+        number = ctypes.get_errno()
+        if number == errno.ESRCH:
+            raise CallerGone
+        if number not in _NOT_ALLOWED:
             raise OSError(number, os.strerror(number))
-        return buffer.raw[:got]
+        with self._memory(os.O_RDONLY) as memory:
+            return os.pread(memory, size, address)
 
     def write(self, address: int, data: bytes) -> None:
         """Changes the caller's memory. Raises OSError (EFAULT)."""
@@ -61,8 +66,22 @@ class Question:
             ctypes.c_int(self.thread), ctypes.byref(_Vector(ctypes.addressof(buffer), len(data))), ctypes.c_ulong(1),
             ctypes.byref(_Vector(address, len(data))), ctypes.c_ulong(1), ctypes.c_ulong(0),
         )  # fmt: skip
+        if put < 0 and ctypes.get_errno() in _NOT_ALLOWED:
+            with self._memory(os.O_WRONLY) as memory:
+                put = os.pwrite(memory, data, address)
         if put != len(data):
             raise OSError(errno.EFAULT, "write to the caller's memory")
+
+    @contextlib.contextmanager
+    def _memory(self, flags: int) -> Iterator[int]:
+        """The caller's memory as a file: where a container's own filter knows nothing of the quicker calls."""
+        memory = os.open(f"/proc/{self.thread}/mem", flags | os.O_CLOEXEC)
+        try:
+            yield memory
+        except OSError as error:
+            raise OSError(errno.EFAULT, os.strerror(errno.EFAULT)) from error
+        finally:
+            os.close(memory)
 
     def text(self, address: int) -> str:
         """A string of the caller's memory that ends with a zero byte. Raises OSError."""
