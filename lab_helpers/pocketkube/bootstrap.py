@@ -6,11 +6,14 @@ configuration stay. Models kube-apiserver's bootstrap controllers and kubeadm's 
 
 from __future__ import annotations
 
+from .api.discovery import served_versions
 from .api.status import StatusError
 from .client import Client
+from .clock import Clock
 from .config import ClusterConfig
 from .controllers.serviceaccount import default_account, root_ca
 from .objects import SERVICE_NAME_LABEL, Obj, copy, name_of, namespace_of
+from .resources import api_service
 from .resources.namespace import SYSTEM_NAMESPACES
 from .resources.priority_class import system_classes
 from .resources.role import default_binding, default_roles
@@ -57,6 +60,8 @@ async def bootstrap(client: Client, config: ClusterConfig, *, ca_certificate: st
     for role in default_roles():
         await _ensure(client, "clusterroles.rbac.authorization.k8s.io", role)
     await _ensure(client, "clusterrolebindings.rbac.authorization.k8s.io", default_binding())
+    for service in api_service.local_services(served_versions(), Clock().rfc3339()):
+        await _ensure(client, api_service.NAME, service)
     await _ensure(client, RANGES, default_service_cidr(config.service_cidr))
     await ensure_kubernetes_service(client, config)
     await _cluster_dns(client, config)

@@ -25,6 +25,7 @@ MAX_BODY = 3 * 1024 * 1024
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED_SIZE = {_FIXED64: 8, _FIXED32: 4}
+_JSON_SCHEMA = "apiextensions.v1.JSONSchemaProps"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -104,16 +105,16 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 @functools.cache
-def _wire_fields(type_name: TypeName) -> dict[int, Field | dict[int, Field]]:
+def _wire_fields(type_name: TypeName) -> dict[int, Any]:
     """Wire number -> field; for a message that JSON inlines, the fields inside of it."""
-    numbers: dict[int, Field | dict[int, Field]] = {}
+    numbers: dict[int, Any] = {}
     for field in schema.fields(type_name).values():
-        if len(field.wire) == 1:
-            numbers[field.wire[0]] = field
-        elif len(field.wire) == 2:
-            inlined = numbers.setdefault(field.wire[0], {})
-            assert isinstance(inlined, dict)
-            inlined[field.wire[1]] = field
+        if field.wire:
+            *outer, last = field.wire
+            inlined = numbers
+            for number in outer:
+                inlined = inlined.setdefault(number, {})
+            inlined[last] = field
     return numbers
 
 
@@ -193,12 +194,29 @@ def _value(wire: Wire, type_name: TypeName, depth: int) -> Any:
             return _text(_last(_read(_as_bytes(wire.value))).get(1, b"")) or "0"
         case "Time" | "MicroTime":
             return _time(_last(_read(_as_bytes(wire.value))), type_name)
-        case "FieldsV1" | "RawExtension":
+        case "FieldsV1" | "RawExtension" | "JSON":
             return _raw_json(_as_bytes(_last(_read(_as_bytes(wire.value))).get(1, b"")))
+        case "SchemaOrArray" | "SchemaOrBool" | "SchemaOrStrings":
+            return _schema_or_other(_as_bytes(wire.value), type_name, depth)
         case "StringList":
             return [_text(item.value) for item in _read(_as_bytes(wire.value)) if item.number == 1]
         case _:
             return _message(_as_bytes(wire.value), type_name, depth + 1)
+
+
+def _schema_or_other(data: bytes, type_name: TypeName, depth: int) -> Any:
+    """One of the unions of a CustomResourceDefinition's schema."""
+    wires = list(_read(data))
+    of_schema, of_other = (2, 1) if type_name == "SchemaOrBool" else (1, 2)
+    others = [wire for wire in wires if wire.number == of_other]
+    for wire in wires:
+        if wire.number == of_schema:
+            return _value(wire, _JSON_SCHEMA, depth)
+    if type_name == "SchemaOrBool":
+        return any(_as_number(wire.value) for wire in others)
+    if type_name == "SchemaOrStrings":
+        return [_text(wire.value) for wire in others]
+    return [_value(wire, _JSON_SCHEMA, depth) for wire in others]
 
 
 def _int_or_string(message: dict[int, int | bytes]) -> int | str:

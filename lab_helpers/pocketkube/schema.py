@@ -26,15 +26,23 @@ TypeName = str
 SCALARS = frozenset(
     {
         "bool", "int32", "int64", "double", "string", "bytes", "IntOrString", "Quantity", "Time", "MicroTime",
-        "FieldsV1", "RawExtension", "StringList",
+        "FieldsV1", "RawExtension", "StringList", "JSON", "SchemaOrArray", "SchemaOrBool", "SchemaOrStrings",
     }
 )  # fmt: skip
-"""Types without fields of their own. `StringList` is a map's value that is a list of strings."""
+"""Types without fields of their own. `StringList` is a map's value that is a list of strings; `JSON` and the unions of
+a CustomResourceDefinition's schema (`SchemaOr...`) are any value."""
 
 ZERO: Mapping[str, Any] = MappingProxyType({"string": "", "bool": False, "int32": 0, "int64": 0, "double": 0})
 """What stands where nothing was said, by type."""
 
 _META_KINDS = {"DeleteOptions": "meta.v1.DeleteOptions", "WatchEvent": "meta.v1.WatchEvent"}
+
+_MODULES = {
+    "apiextensions": "apiextensions-apiserver.pkg.apis.",
+    "apiregistration": "kube-aggregator.pkg.apis.",
+    "meta": "apimachinery.pkg.apis.",
+}
+"""Where upstream keeps the groups that are not in its module of types, as OpenAPI's names tell."""
 
 Shape = Literal["one", "list", "map"]
 
@@ -48,7 +56,7 @@ class Field:
     """Type of the field, or of the list's items, or of the map's values."""
     kind: Shape
     wire: tuple[int, ...] = ()
-    """Protobuf field number; two of them if the field sits in an embedded message; empty if not in protobuf."""
+    """Protobuf field number; several if the field sits in embedded messages; empty if not in protobuf."""
     required: bool = False
     written: bool = False
     """Written also when it is empty (no `omitempty`): true of every required field."""
@@ -129,9 +137,8 @@ def _split_kind(name: str) -> tuple[str, str, str]:
 
 def openapi_name(type_name: TypeName) -> str:
     """The name upstream's OpenAPI documents give a type: `io.k8s.api.core.v1.Pod`."""
-    if type_name.startswith("meta."):
-        return f"io.k8s.apimachinery.pkg.apis.{type_name}"
-    return f"io.k8s.api.{type_name}"
+    module = _MODULES.get(type_name.partition(".")[0], "api.")
+    return f"io.k8s.{module}{type_name}"
 
 
 @functools.cache

@@ -55,8 +55,8 @@ ON_PURPOSE = [
     ),
     Difference(
         "22-*",
-        "No storage, and nothing whose only verb belongs to another part of the cluster.",
-        r"^(bindings|componentstatuses|persistentvolumes|persistentvolumeclaims) .*\n",
+        "Nothing whose only verb belongs to another part of the cluster.",
+        r"^(bindings|componentstatuses) .*\n",
     ),
     Difference("25-*", "This node is the control plane's, too.", r"^Roles: .*\n|^ +node-role.*\n|^ +node\.kub.*\n"),
     Difference("25-*", "The machine.", r"(ephemeral-storage|memory|cpu|Machine ID|System UUID|Kernel.*|OS Image):.*"),

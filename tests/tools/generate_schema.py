@@ -31,24 +31,36 @@ OUTPUT = Path(__file__).parents[2] / "lab_helpers/pocketkube/schema_data/schema.
 
 SERVED = {
     ("", "v1"),
+    ("admissionregistration.k8s.io", "v1"),
+    ("apiextensions.k8s.io", "v1"),
+    ("apiregistration.k8s.io", "v1"),
     ("apps", "v1"),
     ("autoscaling", "v1"),
     ("autoscaling", "v2"),
     ("authentication.k8s.io", "v1"),
     ("authorization.k8s.io", "v1"),
     ("batch", "v1"),
+    ("certificates.k8s.io", "v1"),
     ("coordination.k8s.io", "v1"),
     ("discovery.k8s.io", "v1"),
     ("events.k8s.io", "v1"),
+    ("flowcontrol.apiserver.k8s.io", "v1"),
     ("networking.k8s.io", "v1"),
+    ("node.k8s.io", "v1"),
     ("policy", "v1"),
     ("rbac.authorization.k8s.io", "v1"),
+    ("resource.k8s.io", "v1"),
     ("scheduling.k8s.io", "v1"),
     ("storage.k8s.io", "v1"),
 }
 
 # OpenAPI name -> the scalar it is for us.
+_EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 SPECIAL = {
+    f"{_EXTENSIONS}JSON": "JSON",
+    f"{_EXTENSIONS}JSONSchemaPropsOrArray": "SchemaOrArray",
+    f"{_EXTENSIONS}JSONSchemaPropsOrBool": "SchemaOrBool",
+    f"{_EXTENSIONS}JSONSchemaPropsOrStringArray": "SchemaOrStrings",
     "io.k8s.apimachinery.pkg.api.resource.Quantity": "Quantity",
     "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1": "FieldsV1",
     "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime": "MicroTime",
@@ -58,7 +70,7 @@ SPECIAL = {
 }
 SCALARS = {
     ("boolean", None): "bool", ("integer", None): "int64", ("integer", "int32"): "int32", ("integer", "int64"): "int64",
-    ("number", None): "double", ("string", None): "string", ("string", "byte"): "bytes",
+    ("number", None): "double", ("number", "double"): "double", ("string", None): "string", ("string", "byte"): "bytes",
 }  # fmt: skip
 
 # Optional in OpenAPI, yet always written, as their Go tag has no omitempty.
@@ -91,7 +103,10 @@ GO_TYPES: dict[str, str | dict[str, str]] = {
 
 def short_name(name: str) -> str:
     """`io.k8s.api.core.v1.Pod` -> `core.v1.Pod`."""
-    return name.removeprefix("io.").removeprefix("k8s.").removeprefix("api.").removeprefix("apimachinery.pkg.apis.")
+    name = name.removeprefix("io.").removeprefix("k8s.").removeprefix("api.")
+    for module in ("apimachinery", "apiextensions-apiserver", "kube-aggregator"):
+        name = name.removeprefix(f"{module}.pkg.apis.")
+    return name
 
 
 def reference(schema: dict[str, Any]) -> str | None:
@@ -145,14 +160,16 @@ class Generator:
 
     def wire_fields(self, name: str, properties: set[str]) -> dict[str, tuple[str, bool]]:
         """JSON name -> (wire number, pointer). A field that JSON does not know is an embedded message."""
-        exact = {field.lower(): field for field in properties}
+        return self.numbered(self.message(name), {field.lower(): field for field in properties}, "")
+
+    def numbered(self, message: dict[str, list[str]], exact: dict[str, str], prefix: str) -> dict[str, Any]:
+        """`wire_fields` of a message; `prefix` leads to it where it is embedded."""
         found: dict[str, tuple[str, bool]] = {}
-        for number, (field, _shape, kind, *flags) in self.message(name).items():
+        for number, (field, _shape, kind, *flags) in message.items():
             if field.lower() in exact:
-                found[exact[field.lower()]] = (number, bool(flags))
-                continue
-            for inner, (inner_field, _shape, _kind, *inner_flags) in self.protobuf[kind].items():
-                found[exact[inner_field.lower()]] = (f"{number}.{inner}", bool(inner_flags))
+                found[exact[field.lower()]] = (f"{prefix}{number}", bool(flags))
+            else:
+                found |= self.numbered(self.protobuf[kind], exact, f"{prefix}{number}.")
         return found
 
     def message(self, name: str) -> dict[str, list[str]]:

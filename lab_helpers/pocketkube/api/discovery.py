@@ -17,7 +17,7 @@ from typing import Any
 
 from ..config import KUBERNETES_VERSION
 from ..objects import Obj
-from ..resources.table import Resource
+from ..resources.table import RESOURCES, Resource
 from .negotiate import JSON, encode, parse_accept
 from .reviews import REVIEWS, Review
 from .routes import SUBRESOURCES, group_versions
@@ -25,19 +25,26 @@ from .status import StatusError
 
 _GROUP_ORDER = (
     "",
+    "apiregistration.k8s.io",
     "apps",
     "events.k8s.io",
     "authentication.k8s.io",
     "authorization.k8s.io",
     "autoscaling",
     "batch",
+    "certificates.k8s.io",
     "networking.k8s.io",
     "policy",
     "rbac.authorization.k8s.io",
     "storage.k8s.io",
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
     "scheduling.k8s.io",
     "coordination.k8s.io",
+    "node.k8s.io",
     "discovery.k8s.io",
+    "resource.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
 )
 """Groups are offered in upstream's order: the first group that has a name is the one kubectl takes."""
 
@@ -92,6 +99,11 @@ def resources_document(group: str, version: str) -> Document | None:
     names.sort(key=lambda entry: str(entry["name"]))
     head = {"kind": "APIResourceList", **({"apiVersion": "v1"} if group else {}), "groupVersion": group_version}
     return _document({**head, "resources": names})
+
+
+def served_versions() -> list[tuple[str, str]]:
+    """Every group and version that has anything."""
+    return [(group, version) for group in _groups() for version in _versions(group)]
 
 
 def serves_group(group: str) -> bool:
@@ -283,7 +295,8 @@ def _legacy_entries(resource: Resource) -> Iterable[Obj]:
 def _storage_version_hash(resource: Resource) -> str:
     """Names the form in which objects are stored. Events of both groups are the same objects."""
     group = "" if resource.kind == "Event" else resource.group
-    digest = hashlib.sha256(f"{group}/{resource.version}/{resource.kind}".encode()).digest()
+    version = RESOURCES[resource.name].version
+    digest = hashlib.sha256(f"{group}/{version}/{resource.kind}".encode()).digest()
     return base64.b64encode(digest[:8]).decode()
 
 

@@ -13,18 +13,9 @@ from .status import StatusError
 
 _LEFT_OUT: Mapping[str, str] = MappingProxyType(
     {
-        "admissionregistration.k8s.io": "calls no admission webhooks and evaluates no admission policies",
-        "apiextensions.k8s.io": "has no custom resources",
-        "apiregistration.k8s.io": "aggregates no other API servers",
-        "autoscaling": "has no autoscaler: nothing measures Pods; change the replicas yourself (kubectl scale)",
-        "certificates.k8s.io": "signs no certificates",
-        "flowcontrol.apiserver.k8s.io": "serves all requests alike",
         "gateway.networking.k8s.io": "has no gateways",
         "metrics.k8s.io": "measures no Pods and no nodes",
-        "node.k8s.io": "has one way to run containers",
-        "resource.k8s.io": "has no devices to claim",
         "snapshot.storage.k8s.io": "has no persistent storage",
-        "storage.k8s.io": "has no persistent storage",
     }
 )
 

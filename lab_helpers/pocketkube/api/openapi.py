@@ -37,6 +37,7 @@ Describe = Callable[[TypeName, str], str]
 """The description of a type (field "") or of one of its fields."""
 
 _UTIL = "io.k8s.apimachinery.pkg"
+_EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
 _NAMED: dict[str, tuple[str, Obj]] = {
     "IntOrString": (
         f"{_UTIL}.util.intstr.IntOrString",
@@ -47,6 +48,10 @@ _NAMED: dict[str, tuple[str, Obj]] = {
     "MicroTime": (f"{META}.MicroTime", {"type": "string", "format": "date-time"}),
     "FieldsV1": (f"{META}.FieldsV1", {"type": "object"}),
     "RawExtension": (f"{_UTIL}.runtime.RawExtension", {"type": "object"}),
+    "JSON": (f"{_EXTENSIONS}.JSON", {}),
+    "SchemaOrArray": (f"{_EXTENSIONS}.JSONSchemaPropsOrArray", {}),
+    "SchemaOrBool": (f"{_EXTENSIONS}.JSONSchemaPropsOrBool", {}),
+    "SchemaOrStrings": (f"{_EXTENSIONS}.JSONSchemaPropsOrStringArray", {}),
 }
 """Scalars that have a schema of their own."""
 

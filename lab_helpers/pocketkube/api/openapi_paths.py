@@ -149,6 +149,8 @@ class _About:
         kind = gvk or self.gvk
         read = self.operation("get", f"read{middle}", kind)
         yield "get", {**read, "responses": _answers(_name(kind), ("200",))}
+        if "update" not in self.resource.verbs:
+            return
         yield "put", self.writing("put", f"replace{middle}", ("200", "201"), kind)
         yield (
             "patch",

@@ -209,7 +209,7 @@ class Registry:
         if not subresource:
             return self._replace_whole(ctx, resource, obj, current)
         causes: list[Cause] = []
-        if subresource == "status":
+        if subresource in ("approval", "status"):
             strategy.prepare_for_status_update(obj, current)
             causes = strategy.validate_status_update(obj, current)
         elif _bump_generation(strategy, obj, current):

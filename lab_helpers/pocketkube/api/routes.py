@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from ..resources.table import RESOURCES, Resource
+from ..resources.table import FURTHER_VERSIONS, RESOURCES, Resource
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ _STREAM = ("create", "get")
 
 SUBRESOURCES: Mapping[str, Subresource] = MappingProxyType(
     {
+        "approval": Subresource(_CHANGE),
         "attach": Subresource(_STREAM, "PodAttachOptions"),
         "binding": Subresource(("create",), "Binding"),
         "ephemeralcontainers": Subresource(_CHANGE),
@@ -68,7 +69,7 @@ class Route:
 def group_versions() -> dict[tuple[str, str], dict[str, Resource]]:
     """Every served (group, version) with its resources by plural, the resources in alphabetical order."""
     served: dict[tuple[str, str], dict[str, Resource]] = {}
-    for resource in sorted(RESOURCES.values(), key=lambda resource: resource.plural):
+    for resource in sorted([*RESOURCES.values(), *FURTHER_VERSIONS], key=lambda resource: resource.plural):
         served.setdefault((resource.group, resource.version), {})[resource.plural] = resource
     return served
 

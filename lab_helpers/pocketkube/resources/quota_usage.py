@@ -23,7 +23,7 @@ _POD_NAMES = frozenset(
 )
 _REQUIRED = frozenset(["cpu", "memory", "requests.cpu", "requests.memory", "limits.cpu", "limits.memory"])
 _SERVICE_NAMES = frozenset(["count/services", "services", "services.nodeports", "services.loadbalancers"])
-_OTHER_LEGACY = ("configmaps", "replicationcontrollers", "resourcequotas", "secrets")
+_OTHER_LEGACY = ("configmaps", "persistentvolumeclaims", "replicationcontrollers", "resourcequotas", "secrets")
 _HUGE_PAGES = "hugepages-"
 _CLAIMS = frozenset(["count/persistentvolumeclaims", "persistentvolumeclaims", "requests.storage"])
 _PER_CLASS = ".storageclass.storage.k8s.io/"
@@ -45,7 +45,7 @@ def names_about(resource: str, names: Iterable[str]) -> list[str]:
 
 
 def is_known(name: str) -> bool:
-    """True if something counts for the name. There are no PersistentVolumeClaims here, so none is ever used."""
+    """True if something counts for the name. Of storage nothing is ever used here."""
     if name in _CLAIMS or _PER_CLASS in name:
         return True
     return any(_is_about(resource, name) for resource in counted_resources())

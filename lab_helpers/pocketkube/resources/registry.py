@@ -6,7 +6,9 @@ from random import Random
 
 from ..api.escalation import EscalationCheck
 from ..store import Store
+from .admission import ADMISSION
 from .allocators import AddressBook, NodePortAllocator, ServiceIPAllocator
+from .api_service import APIServiceStrategy
 from .config_data import ConfigMapStrategy, SecretStrategy
 from .controller_revision import ControllerRevisionStrategy
 from .daemonset import DaemonSetStrategy
@@ -27,6 +29,8 @@ from .role import RoleBindingStrategy, RoleStrategy
 from .service import ServiceStrategy
 from .service_cidr import IPAddressStrategy, ServiceCIDRStrategy
 from .statefulset import StatefulSetStrategy
+from .storage import STORAGE
+from .stored_only import STORED_ONLY
 from .strategy import Strategy
 from .table import RESOURCES
 from .workload import DeploymentStrategy, ReplicaSetStrategy, ReplicationControllerStrategy
@@ -37,6 +41,10 @@ def build_strategies(store: Store, random: Random, book: AddressBook) -> dict[st
     addresses = ServiceIPAllocator(book, random)
     ports = NodePortAllocator(random, store.list("services"))
     special: dict[str, Strategy] = {
+        **ADMISSION,
+        **STORAGE,
+        **STORED_ONLY,
+        "apiservices.apiregistration.k8s.io": APIServiceStrategy(),
         "clusterrolebindings.rbac.authorization.k8s.io": RoleBindingStrategy(
             EscalationCheck(store, "clusterrolebindings"), namespaced=False
         ),

@@ -6,7 +6,7 @@ is in the module of `resources/` named after it; fields are in `schema.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
@@ -48,6 +48,27 @@ class Resource:
             parts += ["namespaces", namespace]
         parts += [part for part in (self.plural, name, subresource) if part]
         return "/".join(parts)
+
+
+def _cluster_wide(
+    group: str,
+    kind: str,
+    plural: str,
+    *,
+    short_names: tuple[str, ...] = (),
+    categories: tuple[str, ...] = (),
+    status: bool = False,
+) -> Resource:
+    """A resource outside of namespaces."""
+    return Resource(
+        plural,
+        kind,
+        group=group,
+        namespaced=False,
+        short_names=short_names,
+        categories=categories,
+        subresources=("status",) if status else (),
+    )
 
 
 _TABLE = (
@@ -145,6 +166,71 @@ _TABLE = (
     Resource("rolebindings", "RoleBinding", group="rbac.authorization.k8s.io"),
     Resource("clusterroles", "ClusterRole", group="rbac.authorization.k8s.io", namespaced=False),
     Resource("clusterrolebindings", "ClusterRoleBinding", group="rbac.authorization.k8s.io", namespaced=False),
+    Resource("persistentvolumes", "PersistentVolume", namespaced=False, short_names=("pv",), subresources=("status",)),
+    Resource("persistentvolumeclaims", "PersistentVolumeClaim", short_names=("pvc",), subresources=("status",)),
+    Resource(
+        "horizontalpodautoscalers",
+        "HorizontalPodAutoscaler",
+        group="autoscaling",
+        version="v2",
+        short_names=("hpa",),
+        categories=("all",),
+        subresources=("status",),
+    ),
+    *(
+        _cluster_wide("admissionregistration.k8s.io", kind, plural, categories=("api-extensions",), status=status)
+        for kind, plural, status in (
+            ("MutatingAdmissionPolicy", "mutatingadmissionpolicies", False),
+            ("MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings", False),
+            ("MutatingWebhookConfiguration", "mutatingwebhookconfigurations", False),
+            ("ValidatingAdmissionPolicy", "validatingadmissionpolicies", True),
+            ("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", False),
+            ("ValidatingWebhookConfiguration", "validatingwebhookconfigurations", False),
+        )
+    ),
+    _cluster_wide(
+        "apiextensions.k8s.io",
+        "CustomResourceDefinition",
+        "customresourcedefinitions",
+        short_names=("crd", "crds"),
+        categories=("api-extensions",),
+        status=True,
+    ),
+    Resource(
+        "apiservices",
+        "APIService",
+        group="apiregistration.k8s.io",
+        namespaced=False,
+        categories=("api-extensions",),
+        verbs=("get", "list", "watch"),
+    ),
+    Resource(
+        "certificatesigningrequests",
+        "CertificateSigningRequest",
+        group="certificates.k8s.io",
+        namespaced=False,
+        short_names=("csr",),
+        subresources=("approval", "status"),
+    ),
+    _cluster_wide("node.k8s.io", "RuntimeClass", "runtimeclasses"),
+    _cluster_wide("storage.k8s.io", "CSIDriver", "csidrivers"),
+    _cluster_wide("storage.k8s.io", "CSINode", "csinodes"),
+    Resource("csistoragecapacities", "CSIStorageCapacity", group="storage.k8s.io"),
+    _cluster_wide("storage.k8s.io", "StorageClass", "storageclasses", short_names=("sc",)),
+    _cluster_wide("storage.k8s.io", "VolumeAttachment", "volumeattachments", status=True),
+    _cluster_wide("storage.k8s.io", "VolumeAttributesClass", "volumeattributesclasses", short_names=("vac",)),
+    _cluster_wide("resource.k8s.io", "DeviceClass", "deviceclasses"),
+    Resource("resourceclaims", "ResourceClaim", group="resource.k8s.io", subresources=("status",)),
+    Resource("resourceclaimtemplates", "ResourceClaimTemplate", group="resource.k8s.io"),
+    _cluster_wide("resource.k8s.io", "ResourceSlice", "resourceslices"),
+    _cluster_wide("flowcontrol.apiserver.k8s.io", "FlowSchema", "flowschemas", status=True),
+    _cluster_wide(
+        "flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration", "prioritylevelconfigurations", status=True
+    ),
 )
 
 RESOURCES: dict[str, Resource] = {resource.name: resource for resource in _TABLE}
+"""Every resource by its name, in the version in which its objects are stored."""
+
+FURTHER_VERSIONS = (replace(RESOURCES["horizontalpodautoscalers.autoscaling"], version="v1"),)
+"""Resources that are served in another version, too."""

@@ -54,7 +54,7 @@ def test_requests_are_counted_by_what_they_ask_for() -> None:
 def references(value: Any) -> set[str]:
     """Every name a document refers to."""
     if isinstance(value, dict):
-        own = {value["$ref"]} if "$ref" in value else set()
+        own = {value["$ref"]} if isinstance(value.get("$ref"), str) else set()
         return own.union(*(references(item) for item in value.values()))
     return set().union(*(references(item) for item in value)) if isinstance(value, list) else set()
 
@@ -70,7 +70,7 @@ def test_the_types_come_as_swagger_too() -> None:
         assert ports["items"] == {"$ref": "#/definitions/io.k8s.api.core.v1.ServicePort"}
         patch = document["paths"]["/api/v1/namespaces/{namespace}/services/{name}"]["patch"]
         assert "application/strategic-merge-patch+json" in patch["consumes"]
-        assert "allOf" not in json.dumps(document)
+        assert '"allOf": [' not in json.dumps(document)
         protobuf = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
         reply = await served.get("/openapi/v2", Accept=protobuf)
         assert (reply.status, reply.body[:5]) == (200, b"\x0a\x032.0")

@@ -383,13 +383,33 @@ def test_a_question_is_not_answered_as_a_table() -> None:
 
 def test_who_writes_to_a_group_that_is_left_out_is_told_why() -> None:
     async def scenario(served: Served) -> None:
-        path = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers"
+        path = "/apis/metrics.k8s.io/v1beta1/namespaces/default/pods"
         assert (await served.get(path)).body == b"404 page not found\n"
         refused = await served.request("POST", path, {})
         assert (refused.status, refused.json["reason"]) == (404, "NotFound")
-        assert "this cluster has no autoscaler" in refused.json["message"]
-        assert "this cluster has no autoscaler" in refused.headers["Warning"]
+        assert "this cluster measures no Pods" in refused.json["message"]
+        assert "this cluster measures no Pods" in refused.headers["Warning"]
         assert (await served.request("POST", "/apis/example.com/v1/widgets", {})).body == b"404 page not found\n"
+
+    run(scenario)
+
+
+def test_kinds_that_nothing_heeds_are_kept_with_a_warning_and_what_would_deceive_is_refused() -> None:
+    async def scenario(served: Served) -> None:
+        policy = {"metadata": {"name": "p"}, "spec": {"policyName": "p"}}
+        path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+        stored = await served.request("POST", path, policy)
+        assert (stored.status, stored.json["metadata"]["generation"]) == (201, 1)
+        assert "evaluates no admission policies" in stored.headers["Warning"]
+        claim = {"metadata": {"name": "c"}, "spec": {"accessModes": ["ReadWriteOnce"]}}
+        refused = await served.request("POST", "/api/v1/namespaces/default/persistentvolumeclaims", claim)
+        assert (refused.status, refused.json["details"]["causes"][0]["field"]) == (422, "spec.resources[storage]")
+        for version in ("v1", "v2"):
+            path = f"/apis/autoscaling/{version}/namespaces/default/horizontalpodautoscalers"
+            assert (await served.get(path)).json["items"] == []
+            refused = await served.request("POST", path, {"metadata": {"name": "h"}})
+            assert (refused.status, refused.json["reason"]) == (405, "MethodNotAllowed")
+            assert "this cluster has no autoscaler" in refused.headers["Warning"]
 
     run(scenario)
 

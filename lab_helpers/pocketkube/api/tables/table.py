@@ -14,12 +14,16 @@ from importlib.resources import files
 from typing import Any, Literal
 
 from ...objects import Obj
-from . import cluster, networking, pods, workloads
+from . import cluster, extensions, networking, pods, workloads
 
 IncludeObject = Literal["None", "Metadata", "Object"]
 CellFunction = Callable[[Obj, datetime], list[Any]]
 
 _CELLS: dict[str, CellFunction] = {
+    "APIService": extensions.api_service_cells,
+    "CSIDriver": extensions.csi_driver_cells,
+    "CSINode": extensions.csi_node_cells,
+    "CertificateSigningRequest": extensions.signing_request_cells,
     "ClusterRoleBinding": cluster.role_binding_cells,
     "ComponentStatus": cluster.component_status_cells,
     "ConfigMap": cluster.config_map_cells,
@@ -27,15 +31,20 @@ _CELLS: dict[str, CellFunction] = {
     "CronJob": workloads.cron_job_cells,
     "DaemonSet": workloads.daemon_set_cells,
     "Deployment": workloads.deployment_cells,
+    "DeviceClass": extensions.named_cells,
     "EndpointSlice": networking.endpoint_slice_cells,
     "Endpoints": networking.endpoints_cells,
     "Event": cluster.event_cells,
+    "FlowSchema": extensions.flow_schema_cells,
     "HorizontalPodAutoscaler": workloads.autoscaler_cells,
     "IPAddress": networking.ip_address_cells,
     "Ingress": networking.ingress_cells,
     "IngressClass": networking.ingress_class_cells,
     "Job": workloads.job_cells,
     "Lease": cluster.lease_cells,
+    "MutatingAdmissionPolicy": extensions.admission_policy_cells,
+    "MutatingAdmissionPolicyBinding": extensions.policy_binding_cells,
+    "MutatingWebhookConfiguration": extensions.webhook_cells,
     "Namespace": cluster.namespace_cells,
     "NetworkPolicy": networking.network_policy_cells,
     "Node": cluster.node_cells,
@@ -45,10 +54,15 @@ _CELLS: dict[str, CellFunction] = {
     "PodDisruptionBudget": workloads.disruption_budget_cells,
     "PodTemplate": workloads.pod_template_cells,
     "PriorityClass": cluster.priority_class_cells,
+    "PriorityLevelConfiguration": extensions.priority_level_cells,
     "ReplicaSet": workloads.replica_set_cells,
     "ReplicationController": workloads.replication_controller_cells,
+    "ResourceClaim": extensions.resource_claim_cells,
+    "ResourceClaimTemplate": extensions.named_cells,
     "ResourceQuota": cluster.resource_quota_cells,
+    "ResourceSlice": extensions.resource_slice_cells,
     "RoleBinding": cluster.role_binding_cells,
+    "RuntimeClass": extensions.runtime_class_cells,
     "Scale": workloads.scale_cells,
     "Secret": cluster.secret_cells,
     "Service": networking.service_cells,
@@ -56,6 +70,11 @@ _CELLS: dict[str, CellFunction] = {
     "ServiceCIDR": networking.service_cidr_cells,
     "StatefulSet": workloads.stateful_set_cells,
     "StorageClass": cluster.storage_class_cells,
+    "ValidatingAdmissionPolicy": extensions.admission_policy_cells,
+    "ValidatingAdmissionPolicyBinding": extensions.policy_binding_cells,
+    "ValidatingWebhookConfiguration": extensions.webhook_cells,
+    "VolumeAttachment": extensions.volume_attachment_cells,
+    "VolumeAttributesClass": extensions.volume_attributes_class_cells,
 }
 
 _CONDITIONS: dict[str, Callable[[Obj], list[Obj]]] = {"Pod": pods.pod_conditions}
