@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ..objects import SERVICE_NAME_LABEL, Obj, labels_of, namespace_of
 from .endpoints import Endpoint, PortKey, endpoints_by_port
 from .options import NodeInfo
-from .services import ServicePort, service_ports
+from .services import HEADLESS_LABEL, ServicePort, service_ports
 
 Ports = tuple[tuple[ServicePort, tuple[Endpoint, ...]], ...]
 """The ports of one Service, each with its endpoints."""
@@ -23,8 +23,14 @@ def ports_with_endpoints(service: Obj | None, slices: Iterable[Obj], node: NodeI
 
 
 def service_key_of(endpoint_slice: Obj) -> str:
-    """`namespace/name` of the Service that an EndpointSlice belongs to, or the empty string."""
-    name = labels_of(endpoint_slice).get(SERVICE_NAME_LABEL)
+    """`namespace/name` of the Service that an EndpointSlice belongs to, or the empty string if it is not our concern.
+
+    Models the label selector of the informers in cmd/kube-proxy/app/server.go (v1.36).
+    """
+    labels = labels_of(endpoint_slice)
+    if HEADLESS_LABEL in labels:
+        return ""
+    name = labels.get(SERVICE_NAME_LABEL)
     return f"{namespace_of(endpoint_slice)}/{name}" if name else ""
 
 

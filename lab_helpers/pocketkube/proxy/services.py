@@ -9,9 +9,11 @@ import ipaddress
 from dataclasses import dataclass
 from functools import cached_property
 
-from ..objects import Obj, name_of, namespace_of
+from ..objects import Obj, labels_of, name_of, namespace_of
 from .naming import cluster_policy_chain, external_chain, firewall_chain, local_policy_chain, service_port_name
 
+PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
+HEADLESS_LABEL = "service.kubernetes.io/headless"
 _DEFAULT_AFFINITY_SECONDS = 10_800
 
 
@@ -78,8 +80,13 @@ class ServicePort:
 
 
 def service_ports(service: Obj) -> list[ServicePort]:
-    """The ports of a Service that kube-proxy cares for: none for headless and ExternalName Services."""
+    """The ports of a Service that kube-proxy cares for.
+
+    None for headless and ExternalName Services, and for those that are labelled as another proxy's.
+    """
     spec = service["spec"]
+    if PROXY_NAME_LABEL in labels_of(service):
+        return []
     cluster_ip = spec.get("clusterIP") or ""
     if cluster_ip in ("", "None") or spec.get("type") == "ExternalName" or not _is_ipv4(cluster_ip):
         return []

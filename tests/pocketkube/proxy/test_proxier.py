@@ -187,6 +187,26 @@ def test_rules_are_only_read_again_when_somebody_changed_some() -> None:
     asyncio.run(scenario())
 
 
+def test_a_service_that_is_labelled_as_another_proxy_s_has_no_rules() -> None:
+    async def scenario() -> None:
+        api, engine = WatchedApi(), MemoryEngine()
+        api.put(service())
+        api.put(ONE)
+        async with running(api, engine):
+            labelled = service()
+            labelled["metadata"]["labels"] = {"service.kubernetes.io/service-proxy-name": "mine"}
+            api.put(labelled)
+            await until_async(lambda: "default/web" not in engine.tables.save())
+            api.put(service())
+            await until_async(lambda: endpoints(engine) == ["10.244.0.2:8080"])
+            headless = endpoint_slice(["10.244.0.2"])
+            headless["metadata"]["labels"]["service.kubernetes.io/headless"] = ""
+            api.put(headless)
+            await until_async(lambda: "default/web has no endpoints" in engine.tables.save())
+
+    asyncio.run(scenario())
+
+
 def test_what_others_wrote_is_left_alone() -> None:
     async def scenario() -> None:
         api, engine = WatchedApi(), MemoryEngine()
