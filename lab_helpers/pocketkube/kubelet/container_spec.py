@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .. import quantity
 from ..objects import Obj
-from .environment import Configs, expand, make_environment
+from .environment import Configs, CreateContainerError, expand, make_environment
 from .hosts_files import hosts_file, machine_name_of
 from .identity import GROUP, PASSWD
 from .images import Image
@@ -41,6 +41,11 @@ async def make_container_spec(
         [expand(word, env) for word in container.get("command") or []],
         [expand(word, env) for word in container.get("args") or []],
     )
+    if not argv:
+        raise CreateContainerError(
+            f'failed to generate container "{container["name"]}" spec: failed to generate spec: no command specified '
+            f"(the image {image.name!r} runs nothing by itself)"
+        )
     mounts = volumes.mounts(pod, container, env)
     if HOSTS not in {mount.path for mount in mounts}:
         mounts.append(Mount(_write_hosts(pod, node, facts), HOSTS))

@@ -24,6 +24,14 @@ _VARIABLE_NAME = re.compile(r"[^=\x00-\x1f\x7f-\U0010ffff]+")
 class CreateContainerConfigError(Exception):
     """Something that a container refers to does not exist; the text is what a user sees."""
 
+    reason = "CreateContainerConfigError"
+
+
+class CreateContainerError(CreateContainerConfigError):
+    """The runtime would not make such a container."""
+
+    reason = "CreateContainerError"
+
 
 class Configs(Protocol):
     """Reads ConfigMaps and Secrets."""

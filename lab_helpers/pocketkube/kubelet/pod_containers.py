@@ -78,7 +78,7 @@ class PodContainers:
             self.turns.waits(record, error.retry_after)
             return
         except CreateContainerConfigError as error:
-            record.wait_for("CreateContainerConfigError", str(error))
+            record.wait_for(error.reason, str(error))
             events.warning("Failed", f"Error: {error}")
             self.turns.waits(record, _CONFIG_RETRY_SECONDS)
             return

@@ -65,7 +65,7 @@ class Volumes:
         for volume in pod["spec"].get("volumes") or []:
             try:
                 await self._make_one(volume, pod, addresses)
-            except (VolumeError, HostPathError, OSError) as error:
+            except (VolumeError, HostPathError, CreateContainerConfigError, OSError) as error:
                 reason = f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}'
                 raise VolumeError(reason) from error
 

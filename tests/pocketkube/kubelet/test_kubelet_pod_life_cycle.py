@@ -287,6 +287,19 @@ def test_a_changed_image_restarts_a_running_container(tmp_path: Path) -> None:
     run_lab(tmp_path, story)
 
 
+def test_an_image_that_runs_nothing_needs_a_command(tmp_path: Path) -> None:
+    (tmp_path / "images.d").mkdir()
+    (tmp_path / "images.d/mine.toml").write_text('[data]\nfiles = { "/x" = "y" }\n')
+
+    async def story(lab: Lab) -> None:
+        await lab.run_pod(new_pod(container={"image": "data"}))
+        waiting = lab.container()["state"]["waiting"]
+        assert waiting["reason"] == "CreateContainerError"
+        assert "no command specified" in waiting["message"]
+
+    run_lab(tmp_path, story)
+
+
 def test_a_command_that_cannot_be_started_is_a_start_error(tmp_path: Path) -> None:
     async def story(lab: Lab) -> None:
         lab.runtime.start_error = 'exec: "nosuch": executable file not found in $PATH'
