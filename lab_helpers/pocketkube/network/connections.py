@@ -54,12 +54,14 @@ class Connections:
         own = _LOOPBACK if ip.startswith("127.") else sender.ip
         if arrival is Failure.LOST:
             return Connection(self._unanswered(protocol), (own, sport), answered=False)
-        if isinstance(arrival, Failure):
+        real = None
+        if isinstance(arrival, Arrival):
+            listener = arrival.machine.listener(protocol, arrival.ip, arrival.port)
+            real = self._dial(listener, arrival) if listener else None
+        elif arrival is not Failure.REFUSED:
             return arrival
-        listener = arrival.machine.listener(protocol, arrival.ip, arrival.port)
-        if listener is None:
-            return Failure.REFUSED
-        real = self._dial(listener, arrival)
+        if real is None and protocol == UDP:
+            real = _refused_later()
         return Failure.REFUSED if real is None else Connection(real, (own, sport))
 
     def arrival(self, real_port: int) -> Arrival | None:
@@ -67,12 +69,22 @@ class Connections:
         return self._arrivals.pop(real_port, None)
 
     def real_destination(self, sender: Machine, ip: str, port: int) -> tuple[str, int] | Failure:
-        """Where a datagram goes in reality."""
+        """Where a datagram goes in reality; one that is refused or lost goes where nobody reads it."""
         arrival = self._routing.find(sender, ip, port, UDP)
-        if isinstance(arrival, Failure):
+        if isinstance(arrival, Arrival):
+            listener = arrival.machine.listener(UDP, arrival.ip, arrival.port)
+            if listener is not None:
+                return listener.real
+        elif arrival is not Failure.REFUSED and arrival is not Failure.LOST:
             return arrival
-        listener = arrival.machine.listener(UDP, arrival.ip, arrival.port)
-        return Failure.REFUSED if listener is None else listener.real
+        return self._nowhere()
+
+    def _nowhere(self) -> tuple[str, int]:
+        """Where datagrams are lost."""
+        if self._sink is None:
+            self._sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._sink.bind((_LOOPBACK, 0))
+        return _LOOPBACK, self._sink.getsockname()[1]
 
     def close(self) -> None:
         """Lets go of the sockets that lead nowhere."""
@@ -98,11 +110,8 @@ class Connections:
     def _unanswered(self, protocol: str) -> socket.socket:
         """A socket whose connection is never answered: its first packet is sent, and sent again, as in reality."""
         if protocol == UDP:
-            if self._sink is None:
-                self._sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-                self._sink.bind((_LOOPBACK, 0))
             lost = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            lost.connect(self._sink.getsockname())
+            lost.connect(self._nowhere())
         else:
             lost = self._into_the_hole()
         lost.setblocking(False)
@@ -129,6 +138,17 @@ def as_errno(failure: Failure) -> int:
 def as_error(failure: Failure) -> OSError:
     """For those who connect in Python."""
     return OSError(_ERRNO[failure], os.strerror(_ERRNO[failure]))
+
+
+def _refused_later() -> socket.socket:
+    """A socket for datagrams whose first one is refused: connecting it can't fail, as nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
+        closed.bind((_LOOPBACK, 0))
+        where = closed.getsockname()
+    end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    end.connect(where)
+    end.setblocking(False)
+    return end
 
 
 def _begin(where: tuple[str, int]) -> socket.socket:

@@ -41,7 +41,7 @@ class Routing:
     """By address."""
     random: Random
     balanced: dict[str, list[SimulatedNode]] = field(default_factory=dict)
-    """The nodes that the machine outside sends connections to for the address of a load balancer."""
+    """The nodes that the machine outside sends connections to for an address beside its own network's."""
 
     def find(self, sender: Machine, ip: str, port: int, protocol: str, sport: int = 0) -> Arrival | Failure:
         """Follows the first packet of a connection from a machine to its end."""
@@ -57,13 +57,13 @@ class Routing:
 
     def _from_outside(self, packet: Packet) -> Arrival | Failure:
         """The machine outside knows the way to its own network alone."""
-        if ipaddress.ip_address(packet.destination) not in ipaddress.ip_network(self.node_cidr):
-            return Failure.NO_ROUTE
         node = self.nodes.get(packet.destination)
+        if node is None and (ways := self.balanced.get(packet.destination)):
+            node = self.random.choice(ways)
         if node is not None:
             return self._pass(node, packet)
-        balanced = self.balanced.get(packet.destination)
-        return self._pass(self.random.choice(balanced), packet) if balanced else Failure.NO_NEIGHBOUR
+        known = ipaddress.ip_address(packet.destination) in ipaddress.ip_network(self.node_cidr)
+        return Failure.NO_NEIGHBOUR if known else Failure.NO_ROUTE
 
     def _pass(self, node: SimulatedNode, packet: Packet) -> Arrival | Failure:
         """A packet meets a node, and perhaps further ones."""

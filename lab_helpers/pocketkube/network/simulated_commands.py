@@ -143,11 +143,17 @@ def _list(node: SimulatedNode, table: str, chain: str, letters: str, *, numbers:
 def _ip(engine: UserspaceEngine, machine: Machine, words: Sequence[str]) -> str:
     asked = [word for word in words[1:] if not word.startswith("-")]
     what = asked[0] if asked else ""
-    if what and "address".startswith(what):
+    verb = asked[1] if len(asked) > 1 else "show"
+    if what == "route" and verb in ("add", "del") and machine is engine.outside and len(asked) > 2:
+        gateway = asked[asked.index("via") + 1] if "via" in asked else ""
+        engine.route_outside(asked[2].removesuffix("/32"), gateway if verb == "add" else "")
+        return ""
+    shown = any(word.startswith(verb) for word in ("show", "list", "get"))
+    if what and shown and "address".startswith(what):
         return SIMULATED_NETWORK + _addresses(machine)
-    if what and "route".startswith(what):
+    if what and shown and "route".startswith(what):
         return SIMULATED_NETWORK + "".join(f"{route}\n" for route in engine.routes_of(machine))
-    raise InvalidInput("of a simulated network `ip address` and `ip route` can be shown")
+    raise InvalidInput("on a simulated network `ip address` and `ip route` show, and change nothing")
 
 
 def _addresses(machine: Machine) -> str:

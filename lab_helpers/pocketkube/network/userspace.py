@@ -135,13 +135,23 @@ class UserspaceEngine:
         """Nothing: the system calls of a process at a place are answered for that place."""
         return {}
 
+    def route_outside(self, address: str, gateway: str) -> None:
+        """Makes the machine outside send connections to an address to a node; with no gateway not any more.
+
+        Raises InvalidInput where the gateway is no node.
+        """
+        if gateway and gateway not in self._routing.nodes:
+            raise InvalidInput(f"{gateway} is no node of the cluster.")
+        self._routing.balanced[address] = [self._routing.nodes[gateway]] if gateway else []
+
     def routes_of(self, machine: Machine) -> list[str]:
         """What `ip route` shows on a machine of the kernel engine."""
         if machine.node is not None:
             return ["default via 169.254.1.1 dev eth0", "169.254.1.1 dev eth0 scope link"]
         link = f"{self._config.node_cidr} dev eth0 proto kernel scope link src {machine.ip}"
         if not isinstance(machine, SimulatedNode):
-            return [link]
+            ways = [(address, node) for address, nodes in self._routing.balanced.items() for node in nodes]
+            return [*(f"{address} via {node.ip} dev eth0" for address, node in ways), link]
         others = [node for node in self._nodes.values() if node is not machine]
         pods = [pod for pod in self._pods.values() if pod.node is machine]
         return [

@@ -212,8 +212,10 @@ for connected in (True, False):
     data, back = server.recvfrom(10)
     server.sendto(b"a", back)
     print(client.recv(10))
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.connect(("{ip}", 54)); client.send(b"q")
 try:
-    client.sendto(b"q", ("{ip}", 54))
+    client.recv(10)
 except OSError as error:
     print(error.strerror)
 """

@@ -17,6 +17,7 @@ import pytest
 from waiting import until
 
 from lab_helpers.clusters import EmbeddedCluster
+from lab_helpers.pocketkube.interception.probe import why_not
 
 pytestmark = [pytest.mark.kernel, pytest.mark.kubectl]
 
@@ -41,16 +42,29 @@ spec: {type: NodePort, selector: {app: who}, ports: [{port: 80, nodePort: 30080}
 """
 
 
-@pytest.fixture(scope="module", params=["iptables", "nftables"])
+GROUNDS = (("iptables", "kernel"), ("nftables", "kernel"), ("iptables", "userspace"))
+
+
+@pytest.fixture(scope="module", params=GROUNDS, ids="-".join)
 def trio(request: pytest.FixtureRequest, servicelab_home: Path) -> Iterator[EmbeddedCluster]:
+    proxy_mode, engine = request.param
+    if engine == "userspace" and (why := why_not()):
+        pytest.skip(why)
     cluster = EmbeddedCluster("trio")
-    cluster.start(nodes=3, proxy_mode=request.param, engine="kernel")
+    cluster.start(nodes=3, proxy_mode=proxy_mode, engine=engine)
     try:
         assert cluster.kubectl("apply", "-f", "-", input=WHO).ok
         assert cluster.kubectl("rollout", "status", "daemonset/who", "--timeout=20s").ok
         yield cluster
     finally:
         cluster.delete()
+
+
+@pytest.fixture(autouse=True)
+def _only(request: pytest.FixtureRequest, trio: EmbeddedCluster) -> None:
+    mark = request.node.get_closest_marker("only")
+    if mark is not None and mark.args[0] != trio.config.engine:
+        pytest.skip(f"Only the {mark.args[0]} engine can: {mark.args[1]}")
 
 
 def get(cluster: EmbeddedCluster, *what: str) -> Any:
@@ -77,6 +91,7 @@ def ask(cluster: EmbeddedCluster, place: str, address: str) -> str:
     return cluster.kubectl("exec", place, "--", *curl).stdout
 
 
+@pytest.mark.only("kernel", "a simulated node's /proc/sys is the machine's")
 def test_every_node_has_its_name_its_range_and_a_shell(trio: EmbeddedCluster) -> None:
     nodes = get(trio, "nodes")["items"]
     assert [node["metadata"]["name"] for node in nodes] == [*NODES]
@@ -93,6 +108,7 @@ def test_every_node_has_its_name_its_range_and_a_shell(trio: EmbeddedCluster) ->
     assert EmbeddedCluster("trio").nodes() == [*NODES]
 
 
+@pytest.mark.only("kernel", "a simulated node has no interfaces, and so no MTU")
 def test_a_pod_keeps_its_address_on_the_way_to_another_node_s_pod(trio: EmbeddedCluster) -> None:
     there = pods(trio)
     for here, (name, own) in there.items():
@@ -264,6 +280,7 @@ while True:
 """
 
 
+@pytest.mark.only("kernel", "a simulated connection of UDP stays with the Pod that it was made to")
 def test_a_udp_client_that_keeps_its_port_is_led_to_the_next_pod(trio: EmbeddedCluster) -> None:
     apply(trio, "udp", selector={"app": "udp"}, ports=[{"port": 53, "protocol": "UDP", "targetPort": 5353}])
     address = get(trio, "service", "udp")["spec"]["clusterIP"]
