@@ -113,7 +113,7 @@ def test_env_makes_any_kubectl_use_the_cluster(cluster: EmbeddedCluster) -> None
 def test_status_tells_engine_nodes_pods_and_memory(cluster: EmbeddedCluster) -> None:
     report = json.loads(servicelab("status", "--name", cluster.name, "-o", "json").stdout)
     assert report["state"] == "running"
-    assert report["engine"] == "kernel"
+    assert report["engine"] == cluster.config.engine
     assert report["nodes"] == [f"{cluster.name} (Ready)"]
     assert report["memory"].endswith(" MB")
 
