@@ -31,6 +31,10 @@ class HandlerFailed(Exception):
     """The answer was not good; the text says why, as the Event will."""
 
 
+class HandlerErrored(HandlerFailed):
+    """It could not be asked at all. For a probe that is no answer: neither good nor bad."""
+
+
 @dataclass(frozen=True)
 class Target:
     """The running container that is asked."""
@@ -45,7 +49,9 @@ class Target:
     async def __call__(self, handler: Obj, timeout: float) -> None:
         """Asks once. Raises HandlerFailed."""
         if "exec" in handler:
-            await _within(self._exec(handler["exec"].get("command") or []), timeout, "command timed out")
+            command = handler["exec"].get("command") or []
+            slow = f'command timed out: "{" ".join(command)}" timed out after {go_duration(timeout)}'
+            await _within(self._exec(command), timeout, slow)
         elif "httpGet" in handler:
             await self._http_get(handler["httpGet"], timeout)
         elif "tcpSocket" in handler:
@@ -61,7 +67,7 @@ class Target:
         try:
             process = await self.runtime.exec(self.container_id, argv)
         except RuntimeError as error:
-            raise HandlerFailed(str(error)) from error
+            raise HandlerErrored(f"rpc error: code = Unknown desc = {error}") from error
         try:
             output, status = await asyncio.gather(_output(process), process.wait())
         except asyncio.CancelledError:
@@ -161,7 +167,7 @@ class Target:
         for named in self.container.get("ports") or []:
             if named.get("name") == port:
                 return int(named["containerPort"])
-        raise HandlerFailed(f"couldn't find port: {port}")
+        raise HandlerErrored(f'strconv.Atoi: parsing "{port}": invalid syntax')
 
 
 async def _within(work: Coroutine[Any, Any, _T], timeout: float, complaint: str) -> _T:

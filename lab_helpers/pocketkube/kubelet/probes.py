@@ -14,7 +14,8 @@ from typing import Literal, Protocol
 from ..clock import Clock
 from ..objects import Obj
 from .container_events import ContainerEvents
-from .handlers import HandlerFailed
+from .environment import expand
+from .handlers import HandlerErrored, HandlerFailed
 
 ProbeKind = Literal["startup", "liveness", "readiness"]
 
@@ -68,13 +69,22 @@ class Prober:
 
     async def _watch(self, kind: ProbeKind, probe: Obj) -> bool:
         """Asks until a startup probe has an outcome or a liveness probe has failed."""
+        probe = _expanded(probe, self._container)
         verdict = _INITIAL_VERDICTS[kind]
         await self._clock.sleep(float(probe.get("initialDelaySeconds") or 0))
         eager_until = self._clock.monotonic() + _EAGER_SECONDS
         eager_pause = _FIRST_EAGER_PAUSE
         answers, last = 0, None
         while True:
-            problem = await self._problem(probe)
+            began = self._clock.monotonic()
+            try:
+                problem = await self._problem(probe)
+            except HandlerErrored as error:
+                self._events.warning(
+                    "Unhealthy", f"{kind.capitalize()} probe errored and resulted in unknown state: {error}"
+                )
+                await self._rest(probe, began)
+                continue
             good = problem is None
             if not good and last is None and self._clock.monotonic() + eager_pause < eager_until:
                 # A server that starts in milliseconds should not be found unready for a whole period.
@@ -90,11 +100,19 @@ class Prober:
                 self._on_result(kind, good)
                 if kind == "startup" or (kind == "liveness" and not good):
                     return good
-            await self._clock.sleep(float(probe.get("periodSeconds") or 10))
+            await self._rest(probe, began)
+
+    async def _rest(self, probe: Obj, began: float) -> None:
+        """Until the next question is due: a period after the last one was asked."""
+        took = self._clock.monotonic() - began
+        await self._clock.sleep(max(0.0, float(probe.get("periodSeconds") or 10) - took))
 
     async def _problem(self, probe: Obj) -> str | None:
+        """What is wrong, or None. Raises HandlerErrored if the question can't be asked."""
         try:
             await self._ask(probe, float(probe.get("timeoutSeconds") or 1))
+        except HandlerErrored:
+            raise
         except HandlerFailed as error:
             return str(error)
         return None
@@ -102,3 +120,11 @@ class Prober:
 
 def _threshold(probe: Obj, good: bool) -> int:
     return int(probe.get("successThreshold") or 1) if good else int(probe.get("failureThreshold") or 3)
+
+
+def _expanded(probe: Obj, container: Obj) -> Obj:
+    """A command may name variables whose values stand in the container's specification."""
+    if "exec" not in probe:
+        return probe
+    values = {variable["name"]: variable.get("value") or "" for variable in container.get("env") or []}
+    return {**probe, "exec": {"command": [expand(word, values) for word in probe["exec"].get("command") or []]}}

@@ -69,6 +69,23 @@ def test_a_failed_liveness_probe_restarts_the_container(tmp_path: Path) -> None:
     run_lab(tmp_path, story)
 
 
+def test_a_probe_that_can_not_be_asked_is_told_and_counts_for_nothing(tmp_path: Path) -> None:
+    """A mistyped port name, for example: upstream, too, restarts nobody for that."""
+    probe = {"httpGet": {"port": "nosuch"}, "periodSeconds": 10, "failureThreshold": 1}
+
+    async def story(lab: Lab) -> None:
+        await lab.run_pod(new_pod(container={"livenessProbe": probe, "readinessProbe": probe}))
+        for _ in range(3):
+            await lab.advance(10)
+        assert lab.container()["restartCount"] == 0 and not lab.container()["ready"]
+        assert set(lab.journal.messages("Unhealthy")) == {
+            f'{kind} probe errored and resulted in unknown state: strconv.Atoi: parsing "nosuch": invalid syntax'
+            for kind in ("Liveness", "Readiness")
+        }
+
+    run_lab(tmp_path, story)
+
+
 def test_a_probe_has_its_own_grace_period(tmp_path: Path) -> None:
     probe = {**EXEC, "failureThreshold": 1, "terminationGracePeriodSeconds": 3}
 
