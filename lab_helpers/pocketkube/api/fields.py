@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .. import schema
+from ..go_types import embedding, named_type
 from ..objects import Obj
 from ..resources.table import Resource
 from ..schema import Field, TypeName
@@ -24,6 +25,13 @@ STRICT, WARN = "Strict", "Warn"
 MAX_STRICT_ERRORS = 100
 _SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 _HEAD = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
+
+_GO_KINDS: dict[type, str] = {
+    bool: "bool", str: "string", int: "int64", float: "float64", list: "slice", dict: "map",
+}  # fmt: skip
+_THROUGH_JSON = "error decoding from json: "
+_PLAIN = {"string": "string", "bool": "bool", "int32": "int32", "int64": "int64", "double": "float64"}
+"""Types that Go converts values into without a decoder of their own, and what kind each is."""
 
 Gvk = tuple[str, str, str]
 
@@ -86,10 +94,12 @@ def decode_patched(
     `strict` is what a strict parser said of the patch.
     """
     expected = kind_of(resource, subresource)
-    decoded, unknown, error = _decode(obj, type_of(resource, subresource))
-    declared = _declared_kind(obj, expected)
-    if shown is None and declared != expected:  # a strategic merge works on the fields of the kind that is there
-        error = _other_kind(*declared, expected)
+    decoded, unknown, error = _decode(obj, type_of(resource, subresource), converts=shown is not None)
+    if shown is None:  # a strategic merge works on the fields of the kind that is there
+        if not obj.get("apiVersion"):  # of no kind at all: nothing of it is known
+            decoded, unknown, error = {}, [f'unknown field "{name}"' for name in sorted(obj) if name != "kind"], ""
+        else:
+            error = _patched_kind_problem(obj, expected) or error
     sentence = error or _report([*strict, *unknown], field_validation, warnings)
     if sentence:
         bad = go_json(dict(sorted(obj.items()))) if shown is None else scalars.go_map(shown)
@@ -126,6 +136,17 @@ def head_of(obj: Any) -> tuple[str, str]:
     if api_version.count("/") > 1:
         raise ValueError(f"unexpected GroupVersion string: {api_version}")
     return api_version, obj.get("kind") or ""
+
+
+def _patched_kind_problem(obj: Obj, expected: Gvk) -> str:
+    """Why the outcome of a patch is not of its kind any more; "" if it is."""
+    try:
+        api_version, kind = head_of(obj)
+    except ValueError as error:
+        return str(error)
+    group, _, version = api_version.rpartition("/")
+    declared = (group, version, kind or expected[2])
+    return "" if declared == expected else _other_kind(*declared, expected)
 
 
 def _declared_kind(obj: Any, expected: Gvk) -> Gvk:
@@ -190,10 +211,10 @@ def _with_kind(obj: Obj, gvk: Gvk) -> Obj:
     return {"kind": kind, "apiVersion": f"{group}/{version}" if group else version, **rest}
 
 
-def _decode(obj: Any, type_name: TypeName) -> tuple[Obj, list[str], str]:
+def _decode(obj: Any, type_name: TypeName, *, converts: bool = False) -> tuple[Obj, list[str], str]:
     """(stored form, unknown fields, the first wrong type or "")."""
-    decoder = _Decoder()
-    decoded = decoder.value(obj, type_name, _Place(type_name, "one", (), "", ""))
+    decoder = _Decoder(converts)
+    decoded = decoder.value(obj, type_name, _Place(type_name, "one", (), ""))
     return decoded if isinstance(decoded, dict) else {}, decoder.unknown, decoder.error
 
 
@@ -216,34 +237,45 @@ def _always_there(type_name: TypeName) -> tuple[Field, ...]:
 class _Place:
     """Where in an object the decoder is: in Go's terms (struct, fields without indexes) and in the user's."""
 
-    __slots__ = ("fields", "kind", "path", "struct", "type")
+    __slots__ = ("fields", "kind", "path", "type")
 
-    def __init__(self, type_name: TypeName, kind: str, fields: tuple[str, ...], struct: str, path: str) -> None:
+    def __init__(self, type_name: TypeName, kind: str, fields: tuple[tuple[str, str], ...], path: str) -> None:
         self.type = type_name
         self.kind = kind
         self.fields = fields
-        self.struct = struct
+        """(struct, field) on the way here."""
         self.path = path
 
     def at_field(self, field: Field) -> _Place:
         path = f"{self.path}.{field.name}" if self.path else field.name
-        struct = self.type.rpartition(".")[2]
-        return _Place(field.go_type or field.type, field.kind, (*self.fields, field.name), struct, path)
+        return _Place(field.type, field.kind, (*self.fields, (self.type, field.name)), path)
 
     def inner(self, type_name: TypeName, path: str) -> _Place:
-        return _Place(type_name, "one", self.fields, self.struct, path)
+        return _Place(type_name, "one", self.fields, path)
 
     def mismatch(self, what: str, go_type: str = "") -> str:
         """The sentence of Go's decoder for a value of the wrong type."""
-        go_type = go_type or scalars.go_type(self.type, self.kind)
-        target = f"struct field {self.struct}.{'.'.join(self.fields)}" if self.fields else "value"
+        if not self.fields:
+            return f"json: cannot unmarshal {what} into Go value of type {go_type or self.go_type()}"
+        names = [name for struct, field in self.fields for name in (embedding(struct, field), field) if name]
+        target = f"struct field {self.fields[-1][0].rpartition('.')[2]}.{'.'.join(names)}"
+        go_type = go_type or self.go_type()
         return f"json: cannot unmarshal {what} into Go {target} of type {go_type}"
+
+    def go_type(self) -> str:
+        """The type wanted here, as Go prints it."""
+        own = named_type(*self.fields[-1]) if self.fields and self.type in schema.SCALARS else None
+        return scalars.go_type(own or self.type, self.kind)
 
 
 class _Decoder:
-    """Walks one object along its type, collecting what is unknown and the first thing that is wrong."""
+    """Walks one object along its type, collecting what is unknown and the first thing that is wrong.
 
-    def __init__(self) -> None:
+    One that `converts` has a decoded object before it, and the converter's words for what is wrong.
+    """
+
+    def __init__(self, converts: bool) -> None:
+        self._converts = converts
         self.unknown: list[str] = []
         self.error = ""
 
@@ -254,7 +286,7 @@ class _Decoder:
         if value is None:
             return copy.deepcopy(_empty(type_name))
         if not isinstance(value, dict):
-            return self._fail(place.mismatch(scalars.json_kind(value)))
+            return self._mismatch(value, place, "cannot restore struct from: ")
         return self._struct(value, type_name, place)
 
     def _struct(self, value: Obj, type_name: TypeName, place: _Place) -> Obj:
@@ -278,13 +310,13 @@ class _Decoder:
             return self.value(value, field.type, place)
         if field.kind == "list":
             if not isinstance(value, list):
-                return self._fail(place.mismatch(scalars.json_kind(value)))
+                return self._mismatch(value, place, "cannot restore slice from ")
             return [
                 self.value(item, field.type, place.inner(field.type, f"{place.path}[{index}]"))
                 for index, item in enumerate(value)
             ]
         if not isinstance(value, dict):
-            return self._fail(place.mismatch(scalars.json_kind(value)))
+            return self._mismatch(value, place, "cannot restore map from ")
         return {
             key: self.value(item, field.type, place.inner(field.type, f"{place.path}.{key}"))
             for key, item in value.items()
@@ -294,12 +326,26 @@ class _Decoder:
         try:
             return scalars.decode(value, type_name)
         except scalars.WrongType as wrong:
+            if self._converts and type_name in _PLAIN:
+                return self._fail(_conversion_problem(value, type_name, place.go_type()))
             return self._fail(place.mismatch(wrong.what, wrong.go_type))
         except ValueError as error:
-            return self._fail(str(error))
+            return self._fail(f"{_THROUGH_JSON if self._converts and type_name == 'bytes' else ''}{error}")
+
+    def _mismatch(self, value: Any, place: _Place, converting: str) -> None:
+        kind = scalars.json_kind(value)
+        self._fail(f"{converting}{_GO_KINDS.get(type(value), kind)}" if self._converts else place.mismatch(kind))
 
     def _fail(self, sentence: str) -> None:
         self.error = self.error or sentence
+
+
+def _conversion_problem(value: Any, type_name: TypeName, go_type: str) -> str:
+    """Models apimachinery pkg/runtime/converter.go: numbers convert among each other, and in Go to a string too."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if number and (type_name in ("int32", "int64", "double") or isinstance(value, int)) and type_name != "bool":
+        return f"cannot convert {_GO_KINDS[type(value)]} to {go_type}"
+    return f"unrecognized type: {_PLAIN[type_name]}"
 
 
 def _left_out(field: Field, value: Any) -> bool:

@@ -121,7 +121,7 @@ class Operations:
         current = self.store.get(shelf, namespace if resource.namespaced else "", name)
         if current is None:
             return self._create_by_update(ctx, resource, namespace, name, obj, subresource)
-        check_uid(resource, current["metadata"], (obj.get("metadata") or {}).get("uid"))
+        check_uid(resource, current["metadata"], (obj.get("metadata") or {}).get("uid"), ctx.dry_run)
         return Written(self._replace(ctx, resource, current, obj, subresource), 200)
 
     def _create_by_update(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from typing import Any
 
 import jsonpatch
@@ -26,7 +27,7 @@ from .strategic import strategic_merge
 MAX_OPERATIONS = 10_000
 MAX_COPIED = 3 * 1024 * 1024
 _OPERATIONS = {
-    "add": ("value",), "remove": (), "replace": ("value",), "move": ("from",), "copy": ("from",), "test": ("value",),
+    "add": (), "remove": (), "replace": (), "move": ("from",), "copy": ("from",), "test": (),
 }  # fmt: skip
 _MEMBERS = ("op", "path", "from", "value")
 
@@ -77,14 +78,18 @@ def json_patch(current: Obj, operations: Any) -> Obj:
         if operation is not None and not isinstance(operation, dict):
             why = f"json: cannot unmarshal {scalars.json_kind(operation)} into Go value of type handlers.jsonPatchOp"
             raise StatusError.bad_request(f"error decoding patch: {why}")
+        _check_members(operation or {})
     for operation in operations:
         if not _is_operation(operation):
             raise StatusError.rejected()
         try:
-            if operation["op"] == "copy":
+            if operation["op"] == "copy" and not _is_missing(operation["from"], patched):
                 copied += len(json.dumps(JsonPointer(operation["from"]).resolve(patched)))
                 if copied > MAX_COPIED:
                     raise StatusError.rejected()
+            if operation["op"] == "test" and operation.get("value") is None:
+                _test_nothing(operation["path"], patched)
+                continue
             patched = jsonpatch.JsonPatch([_lenient(operation, patched)]).apply(patched, in_place=True)
         except (jsonpatch.JsonPatchException, JsonPointerException, TypeError, RecursionError):
             # TypeError is what the library answers to a path that runs through a number or a text.
@@ -108,8 +113,14 @@ def strict_problems(patch_type: str, document: PatchDocument) -> list[str]:
 
 
 def _lenient(operation: Obj, patched: Any) -> Obj:
-    """Upstream's `replace` sets a member that isn't there."""
+    """Upstream's `replace` sets a member that isn't there, its `copy` copies one as a null; no value is a null too."""
     operation = copy.deepcopy(operation)
+    operation.setdefault("value", None)
+    for name in ("path", "from"):
+        if name in operation:
+            operation[name] = _pointer(operation[name])
+    if operation["op"] == "copy" and _is_missing(operation["from"], patched):
+        operation = {"op": "add", "path": operation["path"], "value": None}
     if operation["op"] == "replace" and operation["path"]:
         parent, _, _ = operation["path"].rpartition("/")
         if isinstance(JsonPointer(parent).resolve(patched), dict):
@@ -117,12 +128,42 @@ def _lenient(operation: Obj, patched: Any) -> Obj:
     return operation
 
 
+def _pointer(path: str) -> str:
+    """A path as upstream takes it: whatever is before the first slash, and a tilde that escapes nothing."""
+    _, slash, rest = path.partition("/")
+    if path and not slash:
+        raise StatusError.rejected()
+    return re.sub("~(?![01])", "~0", slash + rest)
+
+
+def _is_missing(path: str, patched: Any) -> bool:
+    """True if an object is there, but has no such member."""
+    parent, _, name = path.rpartition("/")
+    held = JsonPointer(parent).resolve(patched)
+    return isinstance(held, dict) and JsonPointer(f"/{name}").parts[0] not in held
+
+
+def _test_nothing(path: str, patched: Any) -> None:
+    """A test without a value: nothing is there, but where it could be is."""
+    parent, _, name = _pointer(path).rpartition("/")
+    held = JsonPointer(parent).resolve(patched)
+    if isinstance(held, dict) and held.get(JsonPointer(f"/{name}").parts[0]) is not None:
+        raise StatusError.rejected()
+
+
+def _check_members(operation: Obj) -> None:
+    """StatusError 400 for an operation whose own members are not texts."""
+    for name, value in operation.items():
+        if name in ("op", "path", "from") and value is not None and not isinstance(value, str):
+            why = f"json: cannot unmarshal {scalars.json_kind(value)} into Go struct field jsonPatchOp.{name} of type"
+            raise StatusError.bad_request(f"error decoding patch: {why} string")
+
+
 def _is_operation(operation: Any) -> bool:
     if not isinstance(operation, dict) or operation.get("op") not in _OPERATIONS:
         return False
     needed = _OPERATIONS[operation["op"]]
-    texts = (operation.get(name) for name in ("path", *(name for name in needed if name == "from")))
-    return all(isinstance(text, str) for text in texts) and all(name in operation for name in needed)
+    return all(isinstance(operation.get(name), str) for name in ("path", *needed))
 
 
 def _as_map(patch: Any, start: str = "") -> Obj:

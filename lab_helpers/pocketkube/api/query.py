@@ -85,7 +85,7 @@ def write_context(
         if not character.isprintable():
             why = f"invalid character U+{ord(character):04X} (at position {len(manager[:position].encode())})"
             causes.append(invalid_value("fieldManager", manager, why))
-    if dry_run not in ("", "All"):
+    if "dryRun" in query and dry_run != "All":
         causes.append(not_supported("dryRun", [dry_run], ["All"]))
     if validation not in ("", "Ignore", "Warn", "Strict"):
         causes.append(not_supported("fieldValidation", validation, ["", "Ignore", "Strict", "Warn"]))

@@ -379,15 +379,17 @@ def check_version(version: str | None) -> None:
         raise StatusError.unclassified(f"strconv.ParseUint: parsing {go_quote(version)}: invalid syntax")
 
 
-def check_uid(resource: Resource, meta: Obj, uid: str | None) -> None:
+def check_uid(resource: Resource, meta: Obj, uid: str | None, dry_run: bool = False) -> None:
     """An update is meant for one object, not for its successor of the same name.
 
-    Models apiserver pkg/storage Preconditions.Check, whose message shows the key in etcd.
+    Models apiserver pkg/storage Preconditions.Check, whose message shows the key in etcd;
+    a dry run does not get as far as the prefix that all keys have there.
     """
     if not uid or uid == meta["uid"]:
         return
     folder = _STORAGE_FOLDERS.get(resource.plural, resource.plural)
-    key = "/".join(part for part in ("/registry", folder, meta.get("namespace"), meta["name"]) if part)
+    parts = ("" if dry_run else "registry", folder, meta.get("namespace"), meta["name"])
+    key = "".join(f"/{part}" for part in parts if part)
     failure = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta['uid']}"
     stored = f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0"
     raise StatusError.conflict(resource.name, meta["name"], f"{stored}, AdditionalErrorMsg: {failure}")

@@ -1,6 +1,6 @@
 """Strategic merge patch: a merge patch that knows which lists are keyed, and takes directives.
 
-    $patch: replace | delete | merge         on an object, or on an item of a keyed list
+    $patch: replace | delete                 on an object, or on an item of a keyed list
     $retainKeys: [names]                     drops every other key of the object
     $deleteFromPrimitiveList/<field>: [...]  takes values out of a list of scalars
     $setElementOrder/<field>: [...]          the order of a merged list
@@ -37,11 +37,11 @@ def _merge_map(current: Obj, patch: Obj, known: Any) -> Obj:
     """Merges one object; `known` are its fields, empty for a map with free keys."""
     directive = patch.get(DIRECTIVE)
     if directive == "replace":
-        return dict(_without_directives(patch))
+        return dict(_without_directives({name: value for name, value in patch.items() if name != DIRECTIVE}))
     if directive == "delete":
         return {}
-    if directive not in (None, "merge"):
-        raise StatusError.bad_request(f"Unknown patch type found: {scalars.go_map(directive)}")
+    if DIRECTIVE in patch:
+        raise _unknown_directive(patch)
 
     merged = _retain(current, patch)
     for name, value in patch.items():
@@ -108,8 +108,10 @@ def _merge_items(current: list[Any], patch: list[Any], field: Field) -> list[Any
             merged = [other for other in merged if not _has_key(other, field.merge_key, key)]
         elif directive == "replace":
             replaced = True
+        elif directive == "merge":
+            raise StatusError.unclassified("merging lists cannot yet be specified in the patch")
         elif directive is not None:
-            raise StatusError.bad_request(f"Unknown patch type found: {scalars.go_map(directive)}")
+            raise _unknown_directive(item)
         else:
             plain.append(item)
     if replaced:
@@ -117,6 +119,12 @@ def _merge_items(current: list[Any], patch: list[Any], field: Field) -> list[Any
     for item in plain:
         _merge_item(merged, item, field)
     return merged
+
+
+def _unknown_directive(patch: Obj) -> StatusError:
+    directive = patch[DIRECTIVE]
+    shown = directive if isinstance(directive, str) else f"%!s({scalars.go_interface(directive)}={directive})"
+    return StatusError.unclassified(f"unknown patch type: {shown} in map: {scalars.go_map(patch)}")
 
 
 def _merge_item(merged: list[Any], item: Any, field: Field) -> None:
@@ -155,7 +163,7 @@ def _reorder(merged: Obj, name: str, order: Any, before: Any, patch: Any, field:
         return
     key = _ordering_key(field)
     wanted = [key(item) for item in order]
-    _check_order(patch, wanted, key, name, order)
+    _check_order(patch, wanted, key, order)
     merged[name] = _in_order(merged[name], wanted, before if isinstance(before, list) else [], key)
 
 
@@ -174,13 +182,13 @@ def _ordering_key(field: Field | None) -> _Key:
     return lambda item: item.get(merge_key) if isinstance(item, dict) else None
 
 
-def _check_order(patch: Any, wanted: list[Any], key: _Key, name: str, order: list[Any]) -> None:
+def _check_order(patch: Any, wanted: list[Any], key: _Key, order: list[Any]) -> None:
     """The patch's own items must be named, in the same order."""
     items = patch if isinstance(patch, list) else []
     asked = [key(item) for item in items if not (isinstance(item, dict) and DIRECTIVE in item)]
     if asked != [value for value in wanted if value in asked]:
-        raise StatusError.bad_request(
-            f"The order in patch list:\n{scalars.go_map(items)}\n doesn't match {SET_ORDER}{name} list:\n"
+        raise StatusError.unclassified(
+            f"The order in patch list:\n{scalars.go_map(items)}\n doesn't match {SET_ORDER[:-1]} list:\n"
             f"{scalars.go_map(order)}\n"
         )
 
@@ -202,10 +210,12 @@ def _without_directives(value: Any) -> Any:
         return [_without_directives(item) for item in kept]
     if not isinstance(value, dict):
         return value
+    if DIRECTIVE in value:  # there is nothing to direct, and upstream keeps nothing of it
+        return {}
     return {
         name: _without_directives(inner)
         for name, inner in value.items()
-        if inner is not None and name not in (DIRECTIVE, RETAIN_KEYS) and not name.startswith((DELETE_FROM, SET_ORDER))
+        if inner is not None and name != RETAIN_KEYS and not name.startswith((DELETE_FROM, SET_ORDER))
     }
 
 

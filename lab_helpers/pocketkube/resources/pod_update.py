@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-import json
-
 from ..api.status import Cause, forbidden_field, invalid_value
+from ..go_types import difference
 from ..objects import Obj, copy
 from .pod_validation import validate_pod
 from .scheduling_gates import narrow_gated, validate_gates_update
@@ -31,15 +29,9 @@ def validate_pod_update(new: Obj, old: Obj) -> list[Cause]:
     wanted = _comparable(spec, before)
     causes += narrow_gated(wanted, before)
     if wanted != before:
-        causes.append(forbidden_field("spec", f"{_IMMUTABLE}\n{_difference(before, wanted)}"))
+        changed = difference("PodSpec", before, wanted)
+        causes.append(forbidden_field("spec", f"{_IMMUTABLE}\n{changed}"))
     return causes
-
-
-def _difference(before: Obj, wanted: Obj) -> str:
-    """What the update would change, as a unified diff (of the fields users know; upstream shows its internal type)."""
-    old, new = (json.dumps(spec, indent=1, sort_keys=True).splitlines() for spec in (before, wanted))
-    lines = list(difflib.unified_diff(old, new, lineterm=""))[2:]  # without the names of files
-    return "".join(f"{line}\n" for line in lines)
 
 
 def _validate_deadline(spec: Obj, before: Obj) -> list[Cause]:
