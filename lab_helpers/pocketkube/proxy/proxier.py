@@ -65,7 +65,7 @@ class Proxier:
         """Set once the kernel has everything for the first time."""
         self.node = node_name
         self.config = config
-        self.figures = ProxyFigures()
+        self.figures = ProxyFigures(config.proxy_mode)
         self._engine = engine
         self._clock = clock or Clock()
         self.health = ProxyHealth(self._clock)
@@ -139,6 +139,7 @@ class Proxier:
     def _on_service(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
         service = new or old
         assert service is not None
+        self.figures.service_changes.count()
         self._mark(key_of(service))
 
     def _on_node(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
@@ -152,6 +153,7 @@ class Proxier:
             self._wake.set()
 
     def _on_slice(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
+        self.figures.endpoint_changes.count()
         for endpoint_slice in (old, new):
             key = service_key_of(endpoint_slice) if endpoint_slice is not None else ""
             if not key or endpoint_slice is None:

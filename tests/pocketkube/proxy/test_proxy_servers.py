@@ -31,6 +31,8 @@ def test_a_node_s_proxy_tells_its_mode_figures_and_health(cluster: EmbeddedClust
     page = ask(cluster, "localhost:10249/metrics")
     assert 'kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family="IPv4"} ' in page
     assert "process_resident_memory_bytes " in page
+    assert "kubeproxy_sync_proxy_rules_service_changes_total " in page
+    assert "# TYPE kubeproxy_sync_proxy_rules_iptables_restore_failures_total counter" in page
     assert ask(cluster, "localhost:10249/nosuch") == "404 page not found\n"
     health = json.loads(ask(cluster, "192.168.49.2:10256/healthz"))
     assert health["nodeEligible"] is True and health["lastUpdated"] <= health["currentTime"]
