@@ -80,7 +80,10 @@ class Informer:
         """Waits until this copy is as new as an object that was just written: reading one's own writes.
 
         Models pkg/controller/util/consistency (v1.36): resourceVersions of one store are numbers in one order.
+        The answer to a deletion may be a Status, which has none: then there is nothing to wait for.
         """
+        if written.get("kind") == "Status":
+            return
         revision = int(written["metadata"]["resourceVersion"])
         if revision <= int(self._resource_version or 0):
             return

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from harness import Cluster, play
 
 from lab_helpers.pocketkube.clock import Clock
@@ -100,7 +101,7 @@ def test_suspended_or_too_late_it_starts_nothing(tmp_path: Path) -> None:
     play(tmp_path, scenario, clock=clock)
 
 
-def test_ended_jobs_are_noticed_and_the_oldest_forgotten(tmp_path: Path) -> None:
+def test_ended_jobs_are_noticed_and_the_oldest_forgotten(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     clock = AdjustableClock()
 
     async def scenario(cluster: Cluster) -> None:
@@ -124,3 +125,4 @@ def test_ended_jobs_are_noticed_and_the_oldest_forgotten(tmp_path: Path) -> None
         assert await cluster.list("pods") == []
 
     play(tmp_path, scenario, clock=clock)
+    assert [record for record in caplog.records if record.exc_info] == []
