@@ -1,10 +1,14 @@
 """The EndpointSlice mirroring controller: Endpoints written by hand, for a Service without a selector, as slices.
 
-It is how a Service leads to a database outside the cluster. One slice for each subset.
-Models pkg/controller/endpointslicemirroring (v1.36).
+It is how a Service leads to a database outside the cluster. Subsets are brought into their one canonical form first;
+then there is one slice for each set of ports and family of addresses. What does not fit into a slice is not mirrored,
+and an Event says how much that is. Models pkg/controller/endpointslicemirroring (v1.36).
 """
 
 from __future__ import annotations
+
+import json
+from collections import defaultdict
 
 from ..client import Client, EventType
 from ..clock import Clock
@@ -21,12 +25,16 @@ from ..objects import (
     split_key,
 )
 from .endpointslice import MANAGED_BY, SLICES, delete_slice, slices_of
+from .events import EventRecorder
 from .service_backends import TRIGGER_TIME
 
 CONTROLLER = "endpointslicemirroring-controller.k8s.io"
 SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
+MAX_ENDPOINTS = 1000
+"""Of one subset, and in one slice: kube-controller-manager's --mirroring-max-endpoints-per-subset."""
 
 _LEADER = "control-plane.alpha.kubernetes.io/leader"
+_MIRRORED_METADATA = ("labels", "annotations", "ownerReferences")
 _NOT_COPIED = ("kubectl.kubernetes.io/last-applied-configuration", TRIGGER_TIME)
 
 
@@ -35,9 +43,10 @@ class EndpointSliceMirroringController(Controller):
 
     name = "endpointslicemirroring"
 
-    def __init__(self, client: Client, informers: SharedInformers, clock: Clock) -> None:
+    def __init__(self, client: Client, informers: SharedInformers, recorder: EventRecorder, clock: Clock) -> None:
         super().__init__(clock)
         self._client = client
+        self._recorder = recorder
         self._services = informers.get("services")
         self._endpoints = informers.get("endpoints")
         self._slices = informers.get(SLICES)
@@ -48,16 +57,26 @@ class EndpointSliceMirroringController(Controller):
     async def reconcile(self, key: str) -> None:
         """Makes the mirrored slices of one Service agree with its Endpoints."""
         namespace, name = split_key(key)
-        existing = slices_of(self._slices, namespace, name, CONTROLLER)
-        wanted = self._wanted(key)
-        for slice_, content in zip(existing, wanted, strict=False):
-            if any(slice_.get(field) != value for field, value in content.items() if field != "metadata") or (
-                labels_of(slice_) != content["metadata"]["labels"]
-            ):
+        existing: dict[str, list[Obj]] = defaultdict(list)
+        for slice_ in slices_of(self._slices, namespace, name, CONTROLLER):
+            existing[_key(slice_["addressType"], slice_.get("ports") or [])].append(slice_)
+        missing: list[Obj] = []
+        for content in self._wanted(key):
+            same_ports = existing.get(_key(content["addressType"], content["ports"]))
+            if not same_ports:
+                missing.append(content)
+            elif not _agrees(slice_ := same_ports.pop(0), content):
                 await self._rewrite(slice_, content)
-        for content in wanted[len(existing) :]:
-            await self._slices.has_seen(await self._client.create(SLICES, content))
-        for slice_ in existing[len(wanted) :]:
+        spare = [slice_ for slices in existing.values() for slice_ in slices]
+        for content in missing:
+            # The type of addresses never changes in a slice; everything else may.
+            reused = next((slice_ for slice_ in spare if slice_["addressType"] == content["addressType"]), None)
+            if reused is None:
+                await self._slices.has_seen(await self._client.create(SLICES, content))
+            else:
+                spare.remove(reused)
+                await self._rewrite(reused, content)
+        for slice_ in spare:
             await delete_slice(self._client, slice_)
 
     def _wanted(self, key: str) -> list[Obj]:
@@ -66,20 +85,26 @@ class EndpointSliceMirroringController(Controller):
             return []
         if labels_of(endpoints).get(SKIP_MIRROR) == "true" or _LEADER in annotations_of(endpoints):
             return []
-        return [
-            _mirror(endpoints, subset, family)
-            for subset in endpoints.get("subsets") or []
-            for family in ("IPv4", "IPv6")
-            if _addresses(subset, family)
-        ]
+        skipped = 0
+        wanted = []
+        for ports, addresses in _canonical_subsets(endpoints):
+            skipped += max(0, len(addresses) - MAX_ENDPOINTS)
+            for family in ("IPv4", "IPv6"):
+                mirrored = [each for each in addresses[:MAX_ENDPOINTS] if _family(each) == family]
+                if mirrored:
+                    wanted.append(_mirror(endpoints, family, ports, mirrored))
+        if skipped:
+            text = (
+                f"A max of {MAX_ENDPOINTS} addresses can be mirrored to EndpointSlices per Endpoints subset. "
+                f"{skipped} addresses were skipped"
+            )
+            self._recorder.event(endpoints, "Warning", "TooManyAddressesToMirror", text)
+        return wanted
 
     async def _rewrite(self, slice_: Obj, content: Obj) -> None:
-        if slice_["addressType"] != content["addressType"]:  # it never changes in a slice
-            await delete_slice(self._client, slice_)
-            await self._slices.has_seen(await self._client.create(SLICES, content))
-            return
         changed = copy(slice_) | {"ports": content["ports"], "endpoints": content["endpoints"]}
-        changed["metadata"]["labels"] = content["metadata"]["labels"]
+        for field in _MIRRORED_METADATA:
+            changed["metadata"][field] = content["metadata"][field]
         await self._slices.has_seen(await self._client.update(SLICES, changed))
 
     def _on_change(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
@@ -91,34 +116,70 @@ class EndpointSliceMirroringController(Controller):
             self.queue.add(f"{namespace_of(slice_)}/{labels_of(slice_).get(SERVICE_NAME_LABEL)}")
 
 
-def _mirror(endpoints: Obj, subset: Obj, family: str) -> Obj:
-    annotations = {key: value for key, value in annotations_of(endpoints).items() if key not in _NOT_COPIED}
+def _mirror(endpoints: Obj, family: str, ports: list[Obj], mirrored: list[Obj]) -> Obj:
     metadata: Obj = {
         "generateName": f"{name_of(endpoints)}-",
         "namespace": namespace_of(endpoints),
         "labels": {**labels_of(endpoints), SERVICE_NAME_LABEL: name_of(endpoints), MANAGED_BY: CONTROLLER},
+        "annotations": {key: value for key, value in annotations_of(endpoints).items() if key not in _NOT_COPIED},
         "ownerReferences": [new_controller_ref(endpoints)],
     }
-    if annotations:
-        metadata["annotations"] = annotations
-    ports = [{"name": "", "protocol": "TCP", **port} for port in subset.get("ports") or []]
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": metadata,
         "addressType": family,
         "ports": ports,
-        "endpoints": _addresses(subset, family),
+        "endpoints": mirrored,
     }
 
 
-def _addresses(subset: Obj, family: str) -> list[Obj]:
-    found = []
-    for field, ready in (("addresses", True), ("notReadyAddresses", False)):
-        for address in subset.get(field) or []:
-            if (":" in address["ip"]) != (family == "IPv6"):
-                continue
-            endpoint: Obj = {"addresses": [address["ip"]], "conditions": {"ready": ready}}
-            endpoint |= {key: address[key] for key in ("hostname", "nodeName", "targetRef") if address.get(key)}
-            found.append(endpoint)
-    return found
+def _agrees(slice_: Obj, content: Obj) -> bool:
+    """True if there is nothing to write."""
+    if any((slice_["metadata"].get(field) or {}) != content["metadata"][field] for field in _MIRRORED_METADATA):
+        return False
+    have, want = ({_text(each) for each in obj.get("endpoints") or []} for obj in (slice_, content))
+    return have == want
+
+
+def _canonical_subsets(endpoints: Obj) -> list[tuple[list[Obj], list[Obj]]]:
+    """Sets of ports, each with the endpoints that serve exactly these. Models RepackSubsets.
+
+    An address that is both ready and not ready at a port is not ready.
+    """
+    ports: dict[str, list[Obj]] = {}
+    at_port: dict[str, dict[tuple[str, str], Obj]] = defaultdict(dict)
+    for subset in endpoints.get("subsets") or []:
+        # Addresses without ports stay together under a port that is none.
+        for port in subset.get("ports") or [None]:
+            described = [{"name": "", "protocol": "TCP", **port}] if port else []
+            there = at_port[_text(described)]
+            ports[_text(described)] = described
+            for field, ready in (("addresses", True), ("notReadyAddresses", False)):
+                for address in subset.get(field) or []:
+                    who = (address["ip"], (address.get("targetRef") or {}).get("uid") or "")
+                    if who not in there or not ready:
+                        there[who] = _endpoint(address, ready)
+    by_endpoints: dict[str, tuple[list[Obj], list[Obj]]] = {}
+    for port_text, there in at_port.items():
+        served = sorted(there.values(), key=lambda endpoint: not endpoint["conditions"]["ready"])
+        same = _text([_text(there[who]) for who in sorted(there)])
+        by_endpoints.setdefault(same, ([], served))[0].extend(ports[port_text])
+    return list(by_endpoints.values())
+
+
+def _endpoint(address: Obj, ready: bool) -> Obj:
+    kept = {key: address[key] for key in ("hostname", "nodeName", "targetRef") if address.get(key)}
+    return {"addresses": [address["ip"]], "conditions": {"ready": ready}, **kept}
+
+
+def _family(endpoint: Obj) -> str:
+    return "IPv6" if ":" in endpoint["addresses"][0] else "IPv4"
+
+
+def _key(family: str, ports: list[Obj]) -> str:
+    return f"{family} {_text(sorted(map(_text, ports)))}"
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, sort_keys=True)

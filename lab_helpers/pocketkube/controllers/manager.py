@@ -52,7 +52,7 @@ def new_controllers(
         Scheduler(client, informers, recorder(SCHEDULER), clock),
         EndpointSliceController(client, informers, clock),
         EndpointsController(client, informers, clock),
-        EndpointSliceMirroringController(client, informers, clock),
+        EndpointSliceMirroringController(client, informers, recorder("endpoint-slice-mirroring-controller"), clock),
         ReplicaSetController(client, informers, recorder("replicaset-controller"), clock),
         ReplicationControllerController(client, informers, recorder("replication-controller"), clock),
         DeploymentController(client, informers, recorder("deployment-controller"), clock),

@@ -179,3 +179,31 @@ def test_endpoints_written_by_hand_are_mirrored(tmp_path: Path) -> None:
         await cluster.until(gone)
 
     play(tmp_path, scenario)
+
+
+def test_a_subset_is_mirrored_up_to_a_thousand_addresses_and_an_event_counts_the_rest(tmp_path: Path) -> None:
+    async def scenario(cluster: Cluster) -> None:
+        bare = service("db")
+        del bare["spec"]["selector"]
+        await cluster.client.create("services", bare)
+        addresses = [{"ip": f"192.0.{number // 250}.{number % 250 + 1}"} for number in range(1001)]
+        ports = [{"port": 80, "name": "http"}]
+        metadata = {"name": "db", "namespace": "default", "annotations": {"team": "data"}}
+        # The same ports in two subsets are one subset, and one slice.
+        subsets = [{"addresses": addresses[:10], "ports": ports}, {"addresses": addresses[10:], "ports": ports}]
+        by_hand = {"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": subsets}
+        await cluster.client.create("endpoints", by_hand)
+        await cluster.until(lambda: with_endpoints(cluster, 1000, ready=1000, name="db"))
+        (mirrored,) = await slices(cluster, "db")
+        assert mirrored["metadata"]["annotations"] == {"team": "data"}
+        await cluster.settle()
+        assert await cluster.messages("db", "TooManyAddressesToMirror") == [
+            "A max of 1000 addresses can be mirrored to EndpointSlices per Endpoints subset. 1 addresses were skipped"
+        ]
+        await cluster.client.patch("endpoints", "db", {"metadata": {"annotations": {"team": "web"}}}, "default")
+        await cluster.settle()
+        (again,) = await slices(cluster, "db")
+        assert again["metadata"]["annotations"] == {"team": "web"}
+        assert again["metadata"]["uid"] == mirrored["metadata"]["uid"]
+
+    play(tmp_path, scenario)
