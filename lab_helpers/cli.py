@@ -265,6 +265,30 @@ def outside(name: str | None, command: tuple[str, ...]) -> None:
     raise click.exceptions.Exit(find(name).interact("outside", command))
 
 
+@main.command(epilog=_example("servicelab tunnel demo-service", "servicelab tunnel web -n shop --port http"))
+@name_option
+@click.argument("service")
+@click.option("-n", "--namespace", default="default", help="The Service's namespace. Default: 'default'.")
+@click.option("--port", default="", help="Which port of the Service, by name or number. Default: the first.")
+@click.option("--local-port", type=click.IntRange(0, 65535), default=0, help="Port of this machine. Default: any free.")
+def tunnel(name: str | None, service: str, namespace: str, port: str, local_port: int) -> None:
+    """Open a port of this machine that leads to a Service, and print its URL; until Ctrl-C."""
+    import asyncio
+
+    from .clusters import find
+    from .errors import ClusterError
+    from .tunnel import find_target, serve
+
+    cluster = find(name)
+    target = find_target(cluster, service, namespace=namespace, port=port)
+    try:
+        asyncio.run(serve(cluster, target, local_port, click.echo))
+    except OSError as error:
+        raise ClusterError(
+            f"The port {local_port} can't be used: {error.strerror}.", hint="Leave --local-port out."
+        ) from error
+
+
 @main.command(epilog=_example('eval "$(servicelab env)"', "kubectl get pods"))
 @name_option
 @output_option

@@ -64,7 +64,10 @@ class Tables:
     def count(self, steps: Iterable[Step], size: int) -> None:
         """Counts a packet of `size` bytes on every rule that it met (`Outcome.steps`)."""
         for step in steps:
-            rules = self._tables[step.table][step.chain].rules
+            chain = self._tables[step.table].get(step.chain)
+            if chain is None or len(chain.rules) < step.number:
+                continue  # It was rewritten meanwhile.
+            rules = chain.rules
             packets, octets = rules[step.number - 1].counters or Counters()
             rules[step.number - 1] = replace(rules[step.number - 1], counters=Counters(packets + 1, octets + size))
 

@@ -78,6 +78,16 @@ def capture(
             os.close(stream)
 
 
+def dial(socket_path: Path, place: str, ip: str, port: int) -> socket.socket:
+    """A TCP connection that is made on a node or outside, for use here. Raises NodeShellError if it can't be made."""
+    with _connect(socket_path) as end:
+        packets.send(end, {"dial": [place, ip, port]})
+        answer, descriptors = _receive(end)
+    if "error" in answer:
+        raise NodeShellError(answer["error"])
+    return socket.socket(fileno=descriptors[0])
+
+
 def _connect(socket_path: Path) -> socket.socket:
     end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:

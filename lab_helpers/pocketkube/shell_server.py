@@ -46,6 +46,10 @@ class Places(Protocol):
         """Starts a command. Raises SpawnError or OSError."""
         ...
 
+    async def dial(self, place: str, ip: str, port: int) -> socket.socket:
+        """A TCP connection from there. Raises OSError."""
+        ...
+
 
 class KernelPlaces:
     """Places that are network namespaces, each with a root of its own."""
@@ -65,6 +69,10 @@ class KernelPlaces:
         machine = self._engine.machine(place)
         joined = {"net": machine.network, "uts": machine.uts, "mnt": await self._root_of(place)}
         return await self._template.spawn(request, {**streams, **joined})
+
+    async def dial(self, place: str, ip: str, port: int) -> socket.socket:
+        """A TCP connection from there."""
+        return await self._engine.dial(place, ip, port)
 
     async def _root_of(self, place: str) -> int:
         """A descriptor of the mount namespace of a place, made when it is first needed."""
@@ -122,6 +130,9 @@ class ShellServer:
                 return
             message, streams = packet
             try:
+                if "dial" in message:
+                    await self._dial(end, *message["dial"])
+                    return
                 child = await self._start(message, streams)
             except (SpawnError, OSError) as error:
                 packets.send(end, {"error": str(error)})
@@ -130,6 +141,11 @@ class ShellServer:
                 for stream in streams:
                     os.close(stream)
             await self._attend(end, child)
+
+    async def _dial(self, end: socket.socket, place: str, ip: str, port: int) -> None:
+        """Hands a connection out; it is the client's alone from then on."""
+        with await self._places.dial(place, ip, port) as made:
+            packets.send(end, {"connected": True}, [made.fileno()])
 
     async def _start(self, message: packets.Message, streams: list[int]) -> Child:
         place = message["place"]

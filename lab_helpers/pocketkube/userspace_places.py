@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 
 from .interception.files import Files
@@ -25,6 +26,10 @@ class UserspacePlaces:
     def names(self) -> list[str]:
         """The names of all."""
         return self._engine.places()
+
+    async def dial(self, place: str, ip: str, port: int) -> socket.socket:
+        """A TCP connection from there. Raises OSError."""
+        return await self._engine.dial(place, ip, port)
 
     async def start(self, place: str, request: SpawnRequest, streams: Mapping[str, int]) -> Child:
         """Starts a command. Raises SpawnError or OSError."""
