@@ -13,6 +13,7 @@ from random import Random
 from aiohttp import web
 
 from ..client import APPLY_PATCH
+from ..custom.definition import CustomResource
 from ..objects import Obj
 from .answers import Answer, add_warnings, answer_list, answer_object
 from .auth import Attributes, User, authorize
@@ -46,6 +47,11 @@ class Call:
     def accept(self) -> str:
         """The Accept header."""
         return self.request.headers.get("Accept", "")
+
+    @property
+    def custom(self) -> CustomResource | None:
+        """The custom kind that the request is about."""
+        return self.route.resource if isinstance(self.route.resource, CustomResource) else None
 
     @property
     def content_type(self) -> str:
@@ -209,10 +215,12 @@ class Handlers:
         return answer_list(call, deleted, representation)
 
     async def _deletion(self, call: Call) -> tuple[RequestContext, Obj]:
-        body = decode_plain(await read_body(call.request), call.content_type, _DELETE_OPTIONS)
+        raw = await read_body(call.request)
+        body = decode_plain(raw, call.content_type, _DELETE_OPTIONS)
         ctx = call.context("DeleteOptions")
         refuse_dry_run(body.get("dryRun") or [], "DeleteOptions")
-        ctx.dry_run = ctx.dry_run or asks_dry_run(body)
+        if raw:  # options in a body are all there are: upstream does not read those in the query then
+            ctx.dry_run = asks_dry_run(body)
         return ctx, body
 
     async def _stream(self, call: Call) -> web.StreamResponse:

@@ -131,7 +131,7 @@ class _Parser:
         if not _is_word(key):
             raise ValueError(f"found '{key}', expected: identifier")
         for problem in label_key_problems(key):
-            raise ValueError(str(invalid_value("key", key, problem)))
+            raise ValueError(str(invalid_value("<nil>", key, problem)))
         if negated:
             return Requirement(key, "DoesNotExist")
         if self._peek() in (_END, ","):

@@ -74,8 +74,11 @@ class PodStrategy(Strategy):
             obj["status"]["conditions"] = [gated_condition(obj)]
 
     def prepare_for_update(self, new: Obj, old: Obj) -> None:
-        """Keeps the status, and the tolerations that every Pod has."""
+        """Keeps the status, the priority, and the tolerations that every Pod has."""
         super().prepare_for_update(new, old)
+        for field in ("priority", "preemptionPolicy"):
+            if new["spec"].get(field) is None and field in old["spec"]:
+                new["spec"][field] = old["spec"][field]
         _admit_tolerations(new["spec"])
 
     def prepare_for_status_update(self, new: Obj, old: Obj) -> None:

@@ -42,6 +42,21 @@ def validate_not_negative(spec: Obj, *fields: str) -> list[Cause]:
     ]
 
 
+def _validate_status(status: Obj, counts: tuple[str, ...], parts: tuple[str, ...]) -> list[Cause]:
+    """A status whose counts are none, and whose parts of the Pods are more than there are."""
+    given = {field: status.get(field) or 0 for field in {"replicas", *counts, *parts}}
+    causes = [invalid_value(f"status.{field}", given[field], _NOT_NEGATIVE) for field in counts if given[field] < 0]
+    causes += [
+        invalid_value(f"status.{field}", given[field], "cannot be greater than status.replicas")
+        for field in parts
+        if given[field] > given["replicas"]
+    ]
+    available = given["availableReplicas"]
+    if available > given["readyReplicas"]:
+        causes.append(invalid_value("status.availableReplicas", available, "cannot be greater than readyReplicas"))
+    return causes
+
+
 def validate_selected(
     spec: Obj,
     *,
@@ -94,6 +109,12 @@ class ReplicaSetStrategy(Strategy):
         """The selector is for life."""
         fixed = validate_immutable(new["spec"].get("selector"), old["spec"].get("selector"), "spec.selector")
         return self.validate(new) + fixed
+
+    def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """Models ValidateReplicaSetStatus."""
+        parts = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
+        counts = ("replicas", *parts, "observedGeneration", "terminatingReplicas")
+        return _validate_status(new.get("status") or {}, counts, parts)
 
     def warnings(self, new: Obj, old: Obj | None) -> list[str]:
         """See `pod_warnings`."""
@@ -191,6 +212,12 @@ class DeploymentStrategy(Strategy):
         """The selector is for life."""
         fixed = validate_immutable(new["spec"].get("selector"), old["spec"].get("selector"), "spec.selector")
         return self.validate(new) + fixed
+
+    def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """Models ValidateDeploymentStatus."""
+        parts = ("updatedReplicas", "readyReplicas", "availableReplicas")
+        counts = ("observedGeneration", "replicas", *parts, "unavailableReplicas", "terminatingReplicas")
+        return _validate_status(new.get("status") or {}, (*counts, "collisionCount"), parts)
 
 
 def _validate_strategy(strategy: Obj) -> list[Cause]:

@@ -55,11 +55,10 @@ def test_json_patches_that_do_not_fit_are_refused_as_by_a_real_server(label):
 @pytest.mark.parametrize(
     "operation",
     [
-        None, {}, {"op": "add"}, {"op": "nope", "path": "/a"},
-        {"op": "move", "path": "/a"}, {"op": "copy", "path": "/a", "from": "/nope/x"},
-        {"op": "add", "path": "a", "value": 1}, {"op": "test", "path": "/spec"},
-        {"op": "add", "path": "/spec/x/y", "value": 1}, {"op": "add", "path": "/n/y", "value": 1}, {"op": "add", "path": "", "value": []},
-        {"op": "remove", "path": ""},
+        None, {}, {"op": "add"}, {"op": "nope", "path": "/a"}, {"op": "move", "path": "/a"},
+        {"op": "copy", "path": "/a", "from": "/nope/x"}, {"op": "add", "path": "a", "value": 1},
+        {"op": "test", "path": "/spec"}, {"op": "add", "path": "/spec/x/y", "value": 1},
+        {"op": "add", "path": "/n/y", "value": 1}, {"op": "add", "path": "", "value": []}, {"op": "remove", "path": ""},
     ],
 )  # fmt: skip
 def test_malformed_operations_are_refused(operation):
