@@ -21,6 +21,7 @@ from .routes import Route
 from .status import StatusError, go_quote, ignoring_not_found
 
 KUBELET_PORT = 10250
+_BROADCAST = ip_address("255.255.255.255")
 _SINGULAR = {"pods": "pod", "services": "service", "nodes": "node"}
 
 
@@ -68,13 +69,24 @@ def _node(operations: Operations, name: str, port: str) -> ProxyTarget:
 
 def _pod(pod: Obj, port: str, secure: bool) -> ProxyTarget:
     address = (pod.get("status") or {}).get("podIP") or ""
-    if not address or ip_address(address).is_loopback:
+    if not _is_global_unicast(address):
         raise StatusError.bad_request("address not allowed")
     number = port or ("443" if secure else "80")
-    if not number.isdigit() or not 0 < int(number) < 65536:
+    if not (number.isascii() and number.isdigit()) or not 0 < int(number) < 65536:
         raise unreachable(f"dial tcp: lookup tcp/{number}: unknown port")
     where = "/".join(quote(part, safe="") for part in (namespace_of(pod), name_of(pod), number))
     return ProxyTarget(f"/dial/{where}", f"{address}:{number}", secure)
+
+
+def _is_global_unicast(text: str) -> bool:
+    """Models net.IP IsGlobalUnicast: private addresses are global, too."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return False
+    if address == _BROADCAST or address.is_multicast or address.is_unspecified:
+        return False
+    return not (address.is_loopback or address.is_link_local)
 
 
 def _first_port(pod: Obj) -> str:
@@ -84,7 +96,7 @@ def _first_port(pod: Obj) -> str:
 
 def _backend(operations: Operations, route: Route, name: str, port: str, random: Random) -> tuple[Obj, str]:
     namespace = route.namespace
-    if port.isdigit():
+    if port.isascii() and port.isdigit():
         port = _port_name(operations.get(route.resource, namespace, name), port)
     operations.get(RESOURCES["endpoints"], namespace, name)
     options = list_options({"labelSelector": f"kubernetes.io/service-name={name}"})

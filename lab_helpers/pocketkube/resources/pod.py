@@ -19,6 +19,7 @@ from .naming import SAFE_ALPHABET, path_segment_problems
 from .pod_defaults import default_pod, default_pod_spec
 from .pod_quality import qos_class
 from .pod_scheduling import merge_label_keys
+from .pod_status import join_pod_addresses, validate_pod_status
 from .pod_update import validate_pod_update
 from .pod_validation import validate_new_pod, validate_pod
 from .pod_warnings import OLD_APPARMOR, host_name_warnings, pod_warnings
@@ -87,6 +88,7 @@ class PodStrategy(Strategy):
         quality = (old.get("status") or {}).get("qosClass")
         if quality:
             new.setdefault("status", {}).setdefault("qosClass", quality)
+        join_pod_addresses(new.get("status") or {})
 
     def validate(self, obj: Obj) -> list[Cause]:
         """See `pod_validation`."""
@@ -102,7 +104,8 @@ class PodStrategy(Strategy):
 
     def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Annotations travel with the status too."""
-        return validate_annotations(new["metadata"].get("annotations") or {}, "metadata.annotations")
+        annotations = new["metadata"].get("annotations") or {}
+        return validate_annotations(annotations, "metadata.annotations") + validate_pod_status(new, old)
 
     def grace_period(self, obj: Obj, asked: int | None) -> int | None:
         """None is left to a Pod that no node has taken, or that has ended. Models CheckGracefulDelete."""
