@@ -21,6 +21,7 @@ from functools import partial
 from ..network.connections import Connections, as_errno
 from ..network.machines import TCP, UDP, Arrival, Listener, Machine
 from ..network.routing import Failure
+from .addresses import ANY, ANY_SIX, LOOPBACK, Address, destination_of, family_of, socket_address, unix_path
 from .files import Files
 from .notifications import CallerGone, Question
 
@@ -29,7 +30,6 @@ _KIND = 0xF
 _NONBLOCK, _CLOEXEC = socket.SOCK_NONBLOCK, socket.SOCK_CLOEXEC
 _FAST_OPEN = 0x20000000
 _MESSAGE_SIZE = 64
-_ANY, _ANY_SIX, _LOOPBACK = "0.0.0.0", "::", "127.0.0.1"
 _PATIENCE = 130.0
 """Seconds after which connect(2) gives up (tcp_syn_retries = 6)."""
 
@@ -37,8 +37,6 @@ _HOST_RESOLVERS = ("/run/nscd/", "/var/run/nscd/", "/run/systemd/resolve/", "/va
 """The machine's own services for names: a container asks its own name server."""
 
 _MOST_REMEMBERED = 16384
-
-Address = tuple[str, int]
 
 
 @dataclass
@@ -104,20 +102,20 @@ class Sockets:
         """Connects to whoever the network's rules choose."""
         raw = question.read(question.arguments[1], min(question.arguments[2], 128))
         names = self._book.find(question.thread, question.signed(0))
-        family = _family(raw)
+        family = family_of(raw)
         if family == socket.AF_UNIX:
             self._connect_unix(question, raw, names)
         elif family not in _INET or names is None or names.family not in _INET:
             question.go_on()
         else:
-            self._connect_inet(question, names, _destination(raw))
+            self._connect_inet(question, names, destination_of(raw))
 
     def bind(self, question: Question) -> None:
         """Takes a port of the machine."""
         raw = question.read(question.arguments[1], min(question.arguments[2], 128))
         descriptor = question.signed(0)
         names = self._book.find(question.thread, descriptor)
-        if _family(raw) == socket.AF_UNIX:
+        if family_of(raw) == socket.AF_UNIX:
             self._bind_unix(question, raw, names)
             return
         if names is None or names.family not in _INET:
@@ -126,10 +124,10 @@ class Sockets:
         if names.local is not None:
             question.refuse(errno.EINVAL)
             return
-        ip, port = _destination(raw)
-        if ip == _ANY and names.six_only:
-            ip = _ANY_SIX
-        elif ip != _ANY and not self._machine.is_own(ip):
+        ip, port = destination_of(raw)
+        if ip == ANY and names.six_only:
+            ip = ANY_SIX
+        elif ip != ANY and not self._machine.is_own(ip):
             question.refuse(errno.EADDRNOTAVAIL)
             return
         protocol = TCP if names.kind == socket.SOCK_STREAM else UDP
@@ -204,7 +202,7 @@ class Sockets:
             return
         protocol = TCP if names.kind == socket.SOCK_STREAM else UDP
         sport = names.local[1] if names.local else 0
-        found = self._connections.connect(self._machine, _LOOPBACK if ip == _ANY else ip, port, protocol, sport)
+        found = self._connections.connect(self._machine, LOOPBACK if ip == ANY else ip, port, protocol, sport)
         if isinstance(found, Failure):
             question.refuse(as_errno(found))
             return
@@ -215,7 +213,7 @@ class Sockets:
                 asyncio.get_running_loop().call_later(_PATIENCE, question.refuse, errno.ETIMEDOUT)
                 return
             self._replace(question, descriptor, found.real)
-            local = names.local if names.local and names.local[0] != _ANY else found.local
+            local = names.local if names.local and names.local[0] != ANY else found.local
             self._book.note(found.real, Names(names.family, names.kind, local, destination))
             if found.answered or protocol == UDP:
                 question.give()
@@ -223,7 +221,7 @@ class Sockets:
                 question.refuse(errno.EINPROGRESS)
 
     def _connect_unix(self, question: Question, raw: bytes, names: Names | None) -> None:
-        path = _unix_path(raw)
+        path = unix_path(raw)
         if path.startswith(_HOST_RESOLVERS):
             question.refuse(errno.ENOENT)
             return
@@ -237,7 +235,7 @@ class Sockets:
             question.give()
 
     def _bind_unix(self, question: Question, raw: bytes, names: Names | None) -> None:
-        path = _unix_path(raw)
+        path = unix_path(raw)
         place = self._files.place(question, path, writing=True) if self._files and path else None
         if place is None or names is None:
             question.go_on()
@@ -345,20 +343,20 @@ class Sockets:
     def _redirect(self, question: Question, address: int, size: int) -> None:
         """Writes the real destination over the one that a datagram names. Raises OSError if it can't get there."""
         raw = question.read(address, min(size, 128))
-        if _family(raw) not in _INET:
+        if family_of(raw) not in _INET:
             return
         names = self._book.find(question.thread, question.signed(0))
-        ip, port = _destination(raw)
+        ip, port = destination_of(raw)
         if names is None or names.kind != socket.SOCK_DGRAM:
             return
-        if names.local is not None and ip == _LOOPBACK:
+        if names.local is not None and ip == LOOPBACK:
             return  # An answer: its client is known to the program by its real address.
         if ":" in ip:
             raise OSError(errno.ENETUNREACH, os.strerror(errno.ENETUNREACH))
         real = self._connections.real_destination(self._machine, ip, port)
         if isinstance(real, Failure):
             raise OSError(as_errno(real), os.strerror(as_errno(real)))
-        question.write(address, _socket_address(_family(raw), real)[:size])
+        question.write(address, socket_address(family_of(raw), real)[:size])
 
 
 _KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
@@ -369,9 +367,9 @@ def _bind_loopback(end: socket.socket) -> None:
     """Takes any port of the loopback; for IPv6 of its form that IPv4 connections come to."""
     if end.family == socket.AF_INET6:
         end.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        end.bind((f"::ffff:{_LOOPBACK}", 0))
+        end.bind((f"::ffff:{LOOPBACK}", 0))
     else:
-        end.bind((_LOOPBACK, 0))
+        end.bind((LOOPBACK, 0))
 
 
 def read_flags(thread: int, descriptor: int) -> int:
@@ -383,45 +381,12 @@ def read_flags(thread: int, descriptor: int) -> int:
     return 0
 
 
-def _family(raw: bytes) -> int:
-    return int(struct.unpack_from("=H", raw)[0]) if len(raw) >= 2 else -1
-
-
-def _destination(raw: bytes) -> Address:
-    """Address and port of a struct sockaddr_in or sockaddr_in6. Raises OSError (EINVAL)."""
-    if _family(raw) == socket.AF_INET and len(raw) >= 8:
-        return socket.inet_ntoa(raw[4:8]), int.from_bytes(raw[2:4], "big")
-    if _family(raw) == socket.AF_INET6 and len(raw) >= 24:
-        address, port = raw[8:24], int.from_bytes(raw[2:4], "big")
-        if address == b"\0" * 16:
-            return _ANY, port
-        if address == b"\0" * 15 + b"\1":
-            return _LOOPBACK, port
-        if address[:12] == b"\0" * 10 + b"\xff\xff":
-            return socket.inet_ntoa(address[12:]), port
-        return socket.inet_ntop(socket.AF_INET6, address), port
-    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-
-
-def _socket_address(family: int, address: Address) -> bytes:
-    ip, port = address
-    if family == socket.AF_INET:
-        return struct.pack("=H", family) + port.to_bytes(2, "big") + socket.inet_aton(ip) + b"\0" * 8
-    packed = b"\0" * 16 if ip in (_ANY, _ANY_SIX) else b"\0" * 10 + b"\xff\xff" + socket.inet_aton(ip)
-    return struct.pack("=H", family) + port.to_bytes(2, "big") + b"\0" * 4 + packed + b"\0" * 4
-
-
 def _write_name(question: Question, place: int, size: int, family: int, address: Address) -> None:
     """Writes an address as accept(2) and its like do: as much as the caller has room for, and how long it is."""
-    packed = _socket_address(family, address)
+    packed = socket_address(family, address)
     (room,) = struct.unpack("=I", question.read(question.arguments[size], 4))
     question.write(question.arguments[place], packed[:room])
     question.write(question.arguments[size], struct.pack("=I", len(packed)))
-
-
-def _unix_path(raw: bytes) -> str:
-    """The path of a Unix socket; empty for one without."""
-    return os.fsdecode(raw[2:].partition(b"\0")[0])
 
 
 @contextlib.contextmanager

@@ -253,6 +253,20 @@ def test_flushed_rules_come_back(lab: Lab) -> None:
     until(lambda: lab.from_node("--max-time", "1", f"http://{address}/").ok, "the rules' return", seconds=45)
 
 
+def test_a_host_port_leads_to_its_pod(lab: Lab) -> None:
+    pod = {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "front"},
+        "spec": {"containers": [
+            {"name": "web", "image": "whoami", "ports": [{"containerPort": 80, "hostPort": 8088}]},
+        ]},
+    }  # fmt: skip
+    lab.kubectl("apply", "-f", "-", input=json.dumps(pod))
+    lab.kubectl("wait", "--for=condition=Ready", "pod/front", "--timeout=20s")
+    assert hostname(lab.from_outside(f"http://{lab.cluster.config.node_ip(0)}:8088/")) == "front"
+    lab.kubectl("delete", "pod", "front", "--now")
+    assert lab.from_outside(f"http://{lab.cluster.config.node_ip(0)}:8088/").returncode == REFUSED
+
+
 # Who is seen as the client.
 
 
