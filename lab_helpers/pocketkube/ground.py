@@ -41,7 +41,7 @@ def prepare(config: ClusterConfig, preload: Sequence[str]) -> Callable[[], Await
 def _prepare_kernel(config: ClusterConfig, preload: Sequence[str]) -> Callable[[], Awaitable[Ground]]:
     from . import sandbox
     from .host_probe import require_kernel_engine
-    from .kubelet.container_runtime import KernelRuntime
+    from .kubelet.kernel_runtime import KernelRuntime
     from .kubelet.rootfs import RootBuilder
     from .network.kernel import KernelEngine
     from .shell_server import KernelPlaces

@@ -17,7 +17,7 @@ from typing import Any
 
 from lab_helpers.pocketkube import sandbox
 from lab_helpers.pocketkube.config import ClusterConfig
-from lab_helpers.pocketkube.kubelet.container_runtime import KernelRuntime
+from lab_helpers.pocketkube.kubelet.kernel_runtime import KernelRuntime
 from lab_helpers.pocketkube.kubelet.rootfs import RootBuilder
 from lab_helpers.pocketkube.kubelet.runtime import ContainerSpec, Sandbox, SandboxSpec
 from lab_helpers.pocketkube.kubelet.template import Template

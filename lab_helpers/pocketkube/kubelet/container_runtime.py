@@ -1,8 +1,8 @@
-"""The container runtime: Pod sandboxes and containers out of namespaces, overlays and the template's children.
+"""The container runtime: Pod sandboxes and containers out of the template's children.
 
-A sandbox is a set of namespaces that this process holds open, so it needs no process of its own. A container is the
-first process of its own process namespace: when it ends, everything it started ends. Which containers a Pod has, and
-when they start again, is left to the kubelet. Models containerd's CRI plugin (v2.1) and opencontainers/runc (v1.3).
+Where they live, in namespaces or on a simulated network, is left to `kernel_runtime` and `userspace_runtime`; which
+containers a Pod has, and when they start again, to the kubelet. Models containerd's CRI plugin (v2.1) and
+opencontainers/runc (v1.3).
 """
 
 from __future__ import annotations
@@ -20,10 +20,8 @@ from dataclasses import dataclass, field, replace
 from ..linux import ADMIN_PATH
 from ..network.engine import Engine
 from ..network.host_ports import HostPorts
-from ..network.kernel import KernelEngine, PodNetwork
 from .container_io import ContainerLog, OutputPump, pump, reader_of, set_terminal_size, writer_of
 from .memory_watch import MemoryWatch
-from .rootfs import RootBuilder
 from .runtime import ContainerExited, ContainerSpec, ExitStatus, Process, Sandbox, SandboxSpec
 from .spawn import SpawnRequest
 from .template import Child, SpawnError, Template
@@ -337,60 +335,6 @@ class ContainerRuntime(ABC):
     @abstractmethod
     def _remove_files(self, identity: str) -> None:
         """Removes a container's own files."""
-
-
-class KernelRuntime(ContainerRuntime):
-    """Pods in namespaces, on the kernel engine."""
-
-    def __init__(self, engine: KernelEngine, template: Template, roots: RootBuilder) -> None:
-        super().__init__(template, engine)
-        self._engine = engine
-        self._roots = roots
-
-    def _open(self, identity: str, spec: SandboxSpec) -> PodSandbox:
-        if spec.host_network:
-            machine = self._engine.machine(spec.node)
-            return PodSandbox(identity, spec, machine.ip, None, {"net": machine.network, "uts": machine.uts})
-        own = self._engine.attach(spec.node, spec.hostname)
-        return PodSandbox(identity, spec, own.ip, own, {"net": own.network, "uts": own.uts, "ipc": own.ipc})
-
-    def _close(self, pod: PodSandbox) -> None:
-        if isinstance(pod.own, PodNetwork):
-            self._engine.detach(pod.own)
-
-    async def _spawn_first(
-        self, identity: str, pod: PodSandbox, spec: ContainerSpec, streams: Mapping[str, int]
-    ) -> Child:
-        root = self._roots.prepare(
-            identity, hostname=pod.spec.hostname, hosts=pod.spec.hosts, resolv_conf=pod.spec.resolv_conf,
-            files=spec.files, layers=spec.layers, mounts=spec.mounts, read_only=not spec.rights.writable_root,
-        )  # fmt: skip
-        request = SpawnRequest(
-            list(spec.argv), dict(spec.env), builtin=spec.builtin, working_dir=spec.working_dir or "/",
-            root=root.as_dict(), rights=spec.rights, identity=spec.identity, one_user=not self._roots.all_users,
-            new_processes=True, terminal=DEFAULT_TERMINAL if spec.tty else None,
-        )  # fmt: skip
-        return await self._template.spawn(request, {**pod.descriptors, **streams})
-
-    async def _spawn_into(self, container: Container, request: SpawnRequest, streams: Mapping[str, int]) -> Child:
-        wanted = replace(request, one_user=not self._roots.all_users)
-        return await self._template.spawn(wanted, {"container": container.child.pidfd, **streams})
-
-    async def _connect(self, pod: PodSandbox, host: str, port: int) -> socket.socket:
-        end = self._engine.socket_in(pod.descriptors["net"])
-        end.setblocking(False)
-        try:
-            await asyncio.get_running_loop().sock_connect(end, (host, port))
-        except BaseException:
-            end.close()
-            raise
-        return end
-
-    def _end_rest(self, container: Container) -> None:
-        """The kernel does: it was the first of a process namespace."""
-
-    def _remove_files(self, identity: str) -> None:
-        self._roots.remove(identity)
 
 
 class _Streams:
