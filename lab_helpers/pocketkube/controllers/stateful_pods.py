@@ -83,7 +83,6 @@ def new_pod(owner: Obj, ordinal: int, current: Obj, update: Obj) -> Obj:
     revision = current if stays else update
     pod = pod_from_template(template_of(revision), owner)
     meta, spec = pod["metadata"], pod["spec"]
-    del meta["generateName"]
     meta["name"] = f"{name_of(owner)}-{ordinal}"
     meta["labels"] = {**(meta.get("labels") or {}), **identity(owner, ordinal), REVISION_HASH: name_of(revision)}
     # With a headless Service of that name, this makes the Pod's own DNS name.

@@ -149,7 +149,7 @@ class StatefulSetController(OwnerController):
                 room -= 1
 
     async def _create(self, owner: Obj, pod: Obj) -> Obj:
-        what = f"create Pod {name_of(pod)} in StatefulSet {name_of(owner)}"
+        what = f"Create Pod {name_of(pod)} in StatefulSet {name_of(owner)}"
         try:
             written = await self._client.create("pods", pod)
         except StatusError as error:
@@ -160,7 +160,7 @@ class StatefulSetController(OwnerController):
         return written
 
     async def _delete(self, owner: Obj, pod: Obj) -> None:
-        what = f"delete Pod {name_of(pod)} in StatefulSet {name_of(owner)}"
+        what = f"Delete Pod {name_of(pod)} in StatefulSet {name_of(owner)}"
         try:
             written = await self._client.delete("pods", name_of(pod), namespace_of(pod), uid=uid_of(pod))
         except StatusError as error:

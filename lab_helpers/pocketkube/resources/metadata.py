@@ -22,6 +22,11 @@ _ANNOTATIONS_LIMIT = 256 * 1024
 Problems = Callable[[str], list[str]]
 
 
+def asked_name(meta: Obj) -> str:
+    """How admission calls an object whose name may not be made yet. Models apiserver pkg/admission/errors.go."""
+    return str(meta.get("name") or meta.get("generateName") or "Unknown")
+
+
 def validate_metadata(meta: Obj, namespaced: bool, name_problems: Problems, path: str = "metadata") -> list[Cause]:
     """Everything about metadata that can be wrong in a new object."""
     causes: list[Cause] = []

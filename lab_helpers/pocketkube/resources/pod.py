@@ -14,7 +14,7 @@ from ..api.status import Cause, StatusError
 from ..objects import Obj
 from ..store import Store
 from .limit_ranger import check_limit_ranges, set_default_amounts
-from .metadata import validate_annotations
+from .metadata import asked_name, validate_annotations
 from .naming import SAFE_ALPHABET, path_segment_problems
 from .pod_defaults import default_pod, default_pod_spec
 from .pod_quality import qos_class
@@ -147,7 +147,7 @@ class PodStrategy(Strategy):
         found = self._priority_class(name)
         if name and found is None and name not in SYSTEM_CLASSES:
             why = f"no PriorityClass with name {name} was found"
-            raise StatusError.forbidden("pods", obj["metadata"].get("name") or "", why)
+            raise StatusError.forbidden("pods", asked_name(obj["metadata"]), why)
         if found is not None:
             spec["priorityClassName"] = found["metadata"]["name"]
         # The system's own classes count before the bootstrap has written them down.
@@ -155,13 +155,13 @@ class PodStrategy(Strategy):
         if spec.setdefault("priority", priority) != priority:
             why = f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; "
             why += f"priority admission controller computed {priority} from the given PriorityClass name"
-            raise StatusError.forbidden("pods", obj["metadata"].get("name") or "", why)
+            raise StatusError.forbidden("pods", asked_name(obj["metadata"]), why)
         policy = (found or {}).get("preemptionPolicy") or "PreemptLowerPriority"
         given = spec.setdefault("preemptionPolicy", policy)
         if given != policy:
             why = f"the string value of PreemptionPolicy ({given}) must not be provided in pod spec; "
             why += f"priority admission controller computed {policy} from the given PriorityClass name"
-            raise StatusError.forbidden("pods", obj["metadata"].get("name") or "", why)
+            raise StatusError.forbidden("pods", asked_name(obj["metadata"]), why)
 
     def _priority_class(self, name: str | None) -> Obj | None:
         """The class of that name, or for none that is named the one that is everybody's."""
@@ -183,7 +183,7 @@ class PodStrategy(Strategy):
             if problems:
                 missing = f'invalid resource name "{name}": [{" ".join(problems)}]'
             why = f"error looking up {subject}: {missing}"
-            raise StatusError.forbidden("pods", obj["metadata"].get("name") or "", why)
+            raise StatusError.forbidden("pods", asked_name(obj["metadata"]), why)
         account = account or {}
         if account.get("imagePullSecrets") and not spec.get("imagePullSecrets"):
             spec["imagePullSecrets"] = [dict(reference) for reference in account["imagePullSecrets"]]

@@ -172,3 +172,22 @@ def test_the_least_missed_pods_go_first() -> None:
     related = [*order, listed("other", node="n2"), *(listed(f"more-{n}", node="n2") for n in range(9))]
     assert [name_of(each) for each in deletion_order(list(reversed(order)), related)] == [name_of(p) for p in order]
     assert namespace_of(order[0]) == "default"
+
+
+def test_pods_that_admission_refuses_are_told_of_by_the_prefix_of_their_names(tmp_path: Path) -> None:
+    async def scenario(cluster: Cluster) -> None:
+        keeper = replica_keeper("replicasets.apps", 1)
+        keeper["spec"]["template"]["spec"]["serviceAccountName"] = "ghost"
+        await cluster.client.create("replicasets.apps", keeper)
+
+        async def failed() -> Obj | None:
+            found = await cluster.get("replicasets.apps", "web")
+            return condition_of(found or {}, "ReplicaFailure")
+
+        condition = await cluster.until(failed)
+        why = 'error looking up service account default/ghost: serviceaccount "ghost" not found'
+        assert condition["message"] == f'pods "web-" is forbidden: {why}'
+        await cluster.settle()
+        assert f"Error creating: {condition['message']}" in await cluster.messages("web", "FailedCreate")
+
+    play(tmp_path, scenario)

@@ -64,6 +64,7 @@ def test_pods_have_names_labels_and_host_names_of_their_own(tmp_path: Path) -> N
         found = await cluster.until(lambda: settled(cluster, 2))
         assert await names(cluster) == ["web-0", "web-1"]
         second = (await pods(cluster))[1]
+        assert second["metadata"]["generateName"] == "web-"
         assert labels_of(second)["statefulset.kubernetes.io/pod-name"] == "web-1"
         assert labels_of(second)["apps.kubernetes.io/pod-index"] == "1"
         assert labels_of(second)["controller-revision-hash"] == found["status"]["updateRevision"]
@@ -80,8 +81,8 @@ def test_pods_have_names_labels_and_host_names_of_their_own(tmp_path: Path) -> N
 
         await cluster.until(published)
         assert await cluster.messages("web", "SuccessfulCreate") == [
-            "create Pod web-0 in StatefulSet web successful",
-            "create Pod web-1 in StatefulSet web successful",
+            "Create Pod web-0 in StatefulSet web successful",
+            "Create Pod web-1 in StatefulSet web successful",
         ]
 
     play(tmp_path, scenario)
