@@ -101,7 +101,7 @@ class Handlers:
         authorize(call.user, attributes_of(call, verb), self._roles.allow)
         if route.subresource == "proxy":
             return await self._kubelets.proxy(call.request, find_target(self._operations, route, self._random))
-        if verb not in allowed_verbs(route):
+        if verb not in allowed_verbs(route) or call.request.method == "HEAD":
             raise StatusError.method_not_allowed()
         if route.subresource in STREAMS:
             return await self._stream(call)
@@ -248,7 +248,9 @@ def attributes_of(call: Call, verb: str) -> Attributes:
     route = call.route
     plural = route.resource.plural
     asked = f"{plural}/{route.subresource}" if route.subresource else plural
-    return Attributes(verb, call.request.path, route.resource.group, asked, route.namespace, route.name)
+    # A namespace is in itself, so that a Role of its own may allow to read it.
+    namespace = route.name if route.resource.name == "namespaces" else route.namespace
+    return Attributes(verb, call.request.path, route.resource.group, asked, namespace, route.name)
 
 
 def allowed_verbs(route: Route) -> tuple[str, ...]:

@@ -17,13 +17,17 @@ from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http import HttpVersion10
 
+from ...errors import LabError
 from ..config import ClusterConfig
+from ..http_server import Request
 from ..metrics import CONTENT_TYPE as METRICS_TYPE
 from ..pki import Pki
 from .answers import Answer, answer_error, answer_object, respond
 from .auth import Attributes, User, authorize
 from .authentication import Authenticator
+from .connection import HttpServer, TlsDoor
 from .deadline import check_timeout
 from .decoding import decode_plain
 from .documents import find_document, serve_document
@@ -49,6 +53,8 @@ _CLOSING = (401, 403, 408, 413)
 _VERBS = {"POST": "create", "PUT": "update"}
 _HEALTH_CHECKS = ("healthz", "livez", "readyz")
 
+_TOO_OLD = "too-old"
+
 log = logging.getLogger(__name__)
 
 
@@ -67,7 +73,7 @@ class ApiServer:
         self._router = Router()
         self._metrics = RequestMetrics(operations.store)
         self._listeners: list[asyncio.Server] = []
-        self._server: web.Server | None = None
+        self._server: HttpServer | None = None
         self._doorkeeper = Doorkeeper()
         self._address = f"{config.node_ip(0)}:{config.api_port_inside}"
         self.readiness: dict[str, Callable[[], bool]] = {}
@@ -76,7 +82,7 @@ class ApiServer:
     async def start(self, *listeners: socket.socket) -> None:
         """Serves on listening sockets: TLS on TCP; everything is allowed on a Unix socket."""
         spare_tls_buffers()
-        self._server = web.Server(
+        self._server = HttpServer(
             self._serve,
             request_factory=self._make_request,
             handler_cancellation=True,
@@ -96,12 +102,12 @@ class ApiServer:
         protocols, doorkeeper = self._server, self._doorkeeper
         listener.setblocking(False)
         tls = None if listener.family == socket.AF_UNIX else self._pki.server_context()
-        server = await asyncio.get_running_loop().create_server(
-            lambda: doorkeeper.admit(protocols()),
-            sock=listener,
-            ssl=tls,
-            ssl_handshake_timeout=HEADER_SECONDS if tls else None,
-        )
+
+        def admit() -> asyncio.Protocol:
+            inside = doorkeeper.admit(protocols())
+            return TlsDoor(inside, tls, HEADER_SECONDS) if tls else inside
+
+        server = await asyncio.get_running_loop().create_server(admit, sock=listener)
         self._listeners.append(server)
 
     async def stop(self) -> None:
@@ -120,7 +126,12 @@ class ApiServer:
     def _make_request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
         self._doorkeeper.greet(protocol)
         loop = asyncio.get_running_loop()
-        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=BODY_LIMIT)
+        refused = message.version < HttpVersion10
+        if refused:  # it is answered in a version that has headers
+            message = message._replace(version=HttpVersion10)
+        request = Request(message, payload, protocol, writer, task, loop, client_max_size=BODY_LIMIT)
+        request[_TOO_OLD] = refused
+        return request
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         with self._metrics.measure(request) as codes:
@@ -136,18 +147,30 @@ class ApiServer:
             if error.code in _CLOSING:
                 response.force_close()
             return response
-        except (ConnectionError, web.HTTPException):
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            return answer_error(StatusError(error.status, error.reason.replace(" ", ""), error.reason), "")
+        except ConnectionError:
             raise
+        except LabError as error:
+            log.error("%s %s failed: %s", request.method, request.path_qs, error)
+            return answer_error(StatusError.internal(str(error)), "")
         except Exception as error:
             # The last place that can answer: whatever went wrong is the server's fault, and is in its log.
             log.exception("%s %s failed", request.method, request.path_qs)
             return answer_error(StatusError.internal(f"{type(error).__name__}: {error}"), "")
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request[_TOO_OLD]:
+            raise StatusError.bad_request("HTTP/0.9 is not spoken here")
         user = self._authenticator.user_of_request(request)
         parts = [part for part in request.path.split("/") if part]
         check_timeout(parts, request.rel_url.query)
         root = parts[0] if parts else ""
+        if root in ("api", "apis") and "//" in request.path.partition("/proxy/")[0]:
+            authorize(user, Attributes(request.method.lower(), request.path), self._roles.allow)
+            raise StatusError.no_such_path()
         if (root == "api" and len(parts) > 2) or (root == "apis" and len(parts) > 3):
             group, version, *rest = parts[1:] if root == "apis" else ["", *parts[1:]]
             return await self._serve_resource(request, user, group, version, rest)

@@ -16,6 +16,7 @@ from pathlib import Path
 from aiohttp import web
 
 from ..clock import Clock
+from ..http_server import withhold_software
 from ..metrics import CONTENT_TYPE as METRICS_TYPE
 from ..objects import Obj, name_of
 from ..upgrade import Connection, Upgraded, splice, switching_protocols
@@ -56,6 +57,7 @@ class KubeletServer:
 
     def _application(self) -> web.Application:
         application = web.Application()
+        application.on_response_prepare.append(withhold_software)
         container = "/{namespace}/{pod}/{container}"
         for method in ("GET", "POST"):
             application.router.add_route(method, f"/exec{container}", self._exec)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
+from ..http_server import plain_server
 from ..metrics import CONTENT_TYPE, render
 from .configuration import configuration
 from .proxier import Proxier
@@ -49,8 +50,7 @@ class ProxyServers:
 
     async def _serve(self, listener: socket.socket, answer: Answer) -> None:
         listener.setblocking(False)
-        server = web.Server(answer, access_log=None)
-        self._servers.append(await asyncio.get_running_loop().create_server(server, sock=listener))
+        self._servers.append(await asyncio.get_running_loop().create_server(plain_server(answer), sock=listener))
 
 
 def _not_found() -> web.Response:

@@ -7,6 +7,7 @@ import base64
 import gzip
 import json
 import os
+import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -222,6 +223,9 @@ NOT_HTTP = {
     "a broken chunk": START + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n\r\n",
     "NUL in a header": b"GET /api HTTP/1.1\r\nHost: x\r\na: b\0c\r\n\r\n",
     "a folded header": b"GET /api HTTP/1.1\r\nHost: x\r\na: b\r\n c\r\n\r\n",
+    "a path of no characters": b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "HTTP/0.9": b"GET /healthz\r\n\r\n",
     "a huge header": b"GET /api HTTP/1.1\r\nHost: x\r\na: " + b"x" * 2 * MEGABYTE + b"\r\n\r\n",
     "very many headers": b"GET /api HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 50_000 + b"\r\n",
 }
@@ -232,6 +236,33 @@ NOT_HTTP = {
 def test_what_is_not_a_request(server: ServerProcess, sent: bytes, who: str) -> None:
     reply = ask(server, sent, nobody() if who == "nobody" else None)
     assert reply.status == 0 or 400 <= reply.status < 500
+    if reply.status:
+        status = json.loads(reply.body)
+        assert (status["kind"], status["code"]) == ("Status", reply.status)
+        assert "b'" not in status["message"] and "\n" not in status["message"], "nothing of our parser's is told"
+
+
+def test_an_unknown_method_is_not_allowed(server: ServerProcess) -> None:
+    reply = ask(server, b"FOO /api HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert reply.status == 405
+    assert json.loads(reply.body)["message"] == "the server does not allow this method on the requested resource"
+
+
+@pytest.mark.parametrize("sent", [b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n", b"POST /api HTTP/1.1\r\n\r\n"])
+def test_plain_http_is_told_where_it_is(server: ServerProcess, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
+        client.sendall(sent[:3])
+        client.sendall(sent[3:])
+        answer = b"".join(iter(lambda: client.recv(4096), b""))
+    assert answer == b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+
+
+def test_no_answer_tells_what_serves_it() -> None:
+    async def scenario(api: Served) -> None:
+        for method, path in (("GET", "/healthz"), ("GET", "/api/v1/nope"), ("FOO", "/api"), ("GET", CONFIG_MAPS)):
+            assert "Server" not in (await api.request(method, path)).headers
+
+    run(scenario)
 
 
 def endless_headers() -> Iterator[bytes]:
