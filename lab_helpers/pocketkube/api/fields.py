@@ -116,11 +116,11 @@ def canonical(obj: Obj, type_name: TypeName) -> Obj:
 
 
 def empty(type_name: TypeName) -> Obj:
-    """The object nobody has set anything of, as Go writes it: structs by value, null where the key is always there."""
+    """The object nobody has set anything of, as Go writes it: structs by value, zero where the key is always there."""
     return {
         name: empty(field.type) if field.by_value and field.is_struct else _zero(field)
         for name, field in schema.fields(type_name).items()
-        if field.by_value or (field.written and (field.kind != "one" or field.is_struct))
+        if field.by_value or field.written
     }
 
 
@@ -226,7 +226,7 @@ def _empty(type_name: TypeName) -> Obj:
 def _zero(field: Field) -> Any:
     if field.by_value and field.is_struct:
         return _empty(field.type)
-    return "0" if field.type == "Quantity" else None
+    return "0" if field.type == "Quantity" else field.default
 
 
 @functools.cache

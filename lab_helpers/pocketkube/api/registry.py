@@ -18,7 +18,7 @@ from ..config import ClusterConfig
 from ..objects import Obj, copy, name_of, namespace_of
 from ..resources import event
 from ..resources.address_book import IPAddressBook
-from ..resources.metadata import validate_metadata, validate_metadata_update
+from ..resources.metadata import asked_name, validate_metadata, validate_metadata_update
 from ..resources.namespace import SYSTEM_NAMESPACES
 from ..resources.naming import SAFE_ALPHABET
 from ..resources.quota import check_quota
@@ -160,7 +160,7 @@ class Registry:
         if (namespace.get("status") or {}).get("phase") != "Terminating" or name in SYSTEM_NAMESPACES:
             return
         why = f"unable to create new content in namespace {name} because it is being terminated"
-        refusal = StatusError.forbidden(resource.name, obj["metadata"].get("name") or "", why)
+        refusal = StatusError.forbidden(resource.name, asked_name(obj["metadata"]), why)
         cause = {
             "reason": "NamespaceTerminating",
             "message": f"namespace {name} is being terminated",

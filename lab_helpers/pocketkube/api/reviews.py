@@ -9,9 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from .. import schema
 from ..objects import Obj
+from . import fields
 from .auth import DISCOVERY_PATHS, Attributes, User, is_allowed
 from .fields import Gvk
+from .fieldset import compare
+from .managed_fields import UPDATE, Manager, Owned, write_entries
 from .rbac import Roles
 from .status import Cause, StatusError, invalid_value
 
@@ -25,6 +29,9 @@ class Knowledge:
 
     read_token: TokenReader
     roles: Roles
+    manager: str
+    """Who owns the fields of the question."""
+    now: str
 
 
 def _no_causes(_asked: Obj) -> list[Cause]:
@@ -44,6 +51,8 @@ class Review:
     """What is wrong with the question."""
     namespaced: bool = False
     version: str = "v1"
+    repeats: bool = True
+    """The answer repeats the question."""
 
     @property
     def api_version(self) -> str:
@@ -66,9 +75,20 @@ class Review:
         if self.namespaced and metadata["namespace"] != namespace:
             why = "the namespace of the provided object does not match the namespace sent on the request"
             raise StatusError.bad_request(why)
-        head = {"kind": self.kind, "apiVersion": self.api_version, "metadata": metadata}
+        head: Obj = {"kind": self.kind, "apiVersion": self.api_version, "metadata": metadata}
         status = self.answer(user, spec, known)
-        return {**head, **({"spec": spec} if spec else {}), "status": status}
+        if self.repeats:
+            write_entries(head, self._owners(asked, known))
+            return {**head, "spec": spec, "status": status}
+        # The one is made at a time; the other leaves its question out.
+        head["metadata"] = {"creationTimestamp": known.now} if self.group == _IDENTITY else {}
+        return {**head, **({} if self.group == _IDENTITY else {"spec": {}}), "status": status}
+
+    def _owners(self, asked: Obj, known: Knowledge) -> list[Owned]:
+        type_name = schema.kind_type(*self.gvk)
+        sent = {field: value for field, value in asked.items() if field in ("spec", "status")}
+        owned = compare(fields.empty(type_name), sent, type_name).touched
+        return [Owned(Manager(known.manager, UPDATE, self.api_version), owned, known.now)] if owned else []
 
 
 def _check_self_access(asked: Obj) -> list[Cause]:
@@ -185,7 +205,7 @@ REVIEWS = MappingProxyType(
     {
         (review.group, review.version, review.plural): review
         for review in (
-            Review("selfsubjectreviews", "SelfSubjectReview", _IDENTITY, _self_identity),
+            Review("selfsubjectreviews", "SelfSubjectReview", _IDENTITY, _self_identity, repeats=False),
             Review("tokenreviews", "TokenReview", _IDENTITY, _token_identity),
             Review(
                 "localsubjectaccessreviews",
@@ -196,7 +216,7 @@ REVIEWS = MappingProxyType(
                 True,
             ),
             Review("selfsubjectaccessreviews", "SelfSubjectAccessReview", _ACCESS, _self_access, _check_self_access),
-            Review("selfsubjectrulesreviews", "SelfSubjectRulesReview", _ACCESS, _self_rules),
+            Review("selfsubjectrulesreviews", "SelfSubjectRulesReview", _ACCESS, _self_rules, repeats=False),
             Review("subjectaccessreviews", "SubjectAccessReview", _ACCESS, _subject_access, _check_access),
         )
     }

@@ -20,6 +20,7 @@ from aiohttp import web
 from aiohttp.http import HttpVersion10
 
 from ...errors import LabError
+from ..clock import Clock
 from ..config import ClusterConfig
 from ..http_server import Request
 from ..metrics import CONTENT_TYPE as METRICS_TYPE
@@ -38,6 +39,7 @@ from .kubelet_proxy import KubeletProxy
 from .left_out import refuse_left_out
 from .negotiate import negotiate
 from .operations import Operations
+from .query import write_context
 from .rbac import Roles
 from .request_metrics import ROUTE, RequestMetrics
 from .reviews import REVIEWS, Knowledge, Review
@@ -211,7 +213,10 @@ class ApiServer:
             raise StatusError.method_not_allowed()
         form = negotiate(request.headers.get("Accept", ""), transforms=False)
         asked = decode_plain(await read_body(request), request.headers.get("Content-Type", ""), review.gvk)
-        reply = review.reply(user, asked, Knowledge(self._authenticator.user_of_token, self._roles), namespace)
+        agent = request.headers.get("User-Agent", "")
+        manager = write_context(request.rel_url.query, user, agent, "CreateOptions").manager
+        known = Knowledge(self._authenticator.user_of_token, self._roles, manager, Clock().rfc3339())
+        reply = review.reply(user, asked, known, namespace)
         return answer_object(_Plain(request), Answer(reply, 201), form)
 
     def _health(self, request: web.BaseRequest, root: str, name: list[str]) -> web.StreamResponse:

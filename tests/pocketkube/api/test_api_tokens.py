@@ -132,3 +132,36 @@ def test_tokens_can_be_verified_by_others() -> None:
         public.verify(encoded, token.rpartition(".")[0].encode(), ec.ECDSA(hashes.SHA256()))
 
     run(scenario)
+
+
+def test_an_answer_says_who_asked_the_question_and_when() -> None:
+    async def scenario(served: Served) -> None:
+        for path, spec, owned in (
+            ("authentication.k8s.io/v1/tokenreviews", {"token": "x"}, {"f:token": {}}),
+            (
+                "authorization.k8s.io/v1/subjectaccessreviews?fieldManager=judge",
+                {"user": "jane", "groups": ["a"], "resourceAttributes": {"verb": "get", "resource": "pods"}},
+                {
+                    "f:groups": {},
+                    "f:resourceAttributes": {".": {}, "f:resource": {}, "f:verb": {}},
+                    "f:user": {},
+                },
+            ),
+        ):
+            answer = (await served.post(f"/apis/{path}", {"spec": spec}, User_Agent="judge/1")).json
+            (entry,) = answer["metadata"]["managedFields"]
+            assert entry.pop("time")
+            assert entry == {
+                "manager": "judge",
+                "operation": "Update",
+                "apiVersion": answer["apiVersion"],
+                "fieldsType": "FieldsV1",
+                "fieldsV1": {"f:spec": owned},
+            }
+        me = (await served.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", {})).json
+        assert [*me["metadata"]] == ["creationTimestamp"] and "spec" not in me
+        rules = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+        mine = (await served.post(rules, {"spec": {"namespace": "default"}})).json
+        assert (mine["metadata"], mine["spec"]) == ({}, {})
+
+    run(scenario)

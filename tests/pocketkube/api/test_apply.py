@@ -382,3 +382,12 @@ def test_the_only_owner_that_says_nothing_more_leaves_nothing(first, second):
 def test_sets_of_fields_survive_being_written(steps):
     for owned in owned_fields(applied_all(steps)).values():
         assert from_fields_v1(to_fields_v1(owned)) == owned
+
+
+def test_what_is_as_if_nobody_had_set_it_belongs_to_nobody():
+    event = {"metadata": {"name": "e"}, "message": "B", "reportingComponent": "", "reportingInstance": "node-1"}
+    track_update(None, event, "me", "", RESOURCES["events"], T1)
+    assert event["metadata"]["managedFields"][0]["fieldsV1"] == {"f:message": {}, "f:reportingInstance": {}}
+    nothing = {"metadata": {"name": "p"}, "value": 0, "preemptionPolicy": "Never"}
+    track_update(None, nothing, "me", "", RESOURCES["priorityclasses.scheduling.k8s.io"], T1)
+    assert nothing["metadata"]["managedFields"][0]["fieldsV1"] == {"f:preemptionPolicy": {}}
