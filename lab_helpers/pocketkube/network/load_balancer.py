@@ -7,6 +7,7 @@ over those whose health check node port says that they have endpoints. Which add
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..client import EventType
@@ -76,4 +77,12 @@ def _addresses(service: Obj | None) -> list[str]:
     if service is None or service["spec"].get("type") != "LoadBalancer":
         return []
     balancer = (service.get("status") or {}).get("loadBalancer") or {}
-    return [entry["ip"] for entry in balancer.get("ingress") or [] if entry.get("ip")]
+    return [entry["ip"] for entry in balancer.get("ingress") or [] if _is_ipv4(entry.get("ip") or "")]
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
