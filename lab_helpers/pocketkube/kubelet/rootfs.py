@@ -273,8 +273,16 @@ class _Layer:
             self._covers += 1
             upper, work = self._own_folders(f".{self._covers}")
             self.overlays.append((str(self._root / self._resolved(path)), _overlay([source], upper, work)))
+        elif source.is_file() and source.stat().st_size <= _LARGEST_COPIED:
+            # A copy may be written, moved and removed, as any file of an image; a mount may not.
+            self._copy(source, path)
         else:
             self.bind(str(source), path, read_only=True)
+
+    def _copy(self, source: Path, path: str) -> None:
+        place = self._place(path)
+        place.unlink(missing_ok=True)
+        shutil.copy(source, place)
 
     def _merge(self, source: Path, path: str) -> None:
         """Shows a tree among what is there, entry by entry."""

@@ -152,6 +152,15 @@ def test_what_a_container_writes_into_an_added_image_stays_its_own(tmp_path: Pat
     assert (tmp_path / "tree/data/x").read_text() == "before\n"
 
 
+def test_a_small_file_at_the_root_of_an_added_image_can_be_moved(tmp_path: Path) -> None:
+    (tmp_path / "localhost.crt").write_text("a certificate\n")
+    layers = [Layer(tmp_path, "/")]
+    script = "mv /localhost.crt /tmp/ && cat /tmp/localhost.crt && ls /localhost.crt || echo gone"
+    code, out, _ = in_container(script, layers=layers)
+    assert (code, out) == (0, "a certificate\ngone\n")
+    assert (tmp_path / "localhost.crt").read_text() == "a certificate\n"
+
+
 def test_an_image_whose_files_are_gone_is_told(tmp_path: Path) -> None:
     async def scenario(lab: Lab) -> str:
         try:
