@@ -17,6 +17,7 @@ import aiohttp
 
 from .api.status import StatusError
 from .client import MERGE_PATCH, ObjList, WatchEvent
+from .config import KUBERNETES_VERSION
 from .objects import Obj, name_of, namespace_of
 from .resources.table import RESOURCES
 
@@ -26,9 +27,13 @@ _RETRY_PAUSE = 0.05
 class HttpClient:
     """Implements `Client` over HTTP on a Unix socket. Make it in the event loop that uses it; `close` it there."""
 
-    def __init__(self, unix_socket: Path, *, wait_for_server: float = 10.0) -> None:
-        """`wait_for_server`: for how many seconds a request waits for a server that doesn't listen."""
+    def __init__(self, unix_socket: Path, component: str, *, wait_for_server: float = 10.0) -> None:
+        """`component` (`kubelet`) owns what it writes, and is its User-Agent.
+
+        `wait_for_server`: for how many seconds a request waits for a server that doesn't listen.
+        """
         self._unix_socket = unix_socket
+        self._component = component
         self._wait_for_server = wait_for_server
         self._session: aiohttp.ClientSession | None = None
 
@@ -156,7 +161,7 @@ class HttpClient:
         body: Any = None,
         content_type: str = "application/json",
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", "User-Agent": f"{self._component}/{KUBERNETES_VERSION}"}
         data = None
         if body is not None:
             headers["Content-Type"] = content_type

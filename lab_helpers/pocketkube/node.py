@@ -90,7 +90,7 @@ class NodeProcess:
     async def _work(self, made: Ground) -> None:
         """Everything that runs on the nodes, until cancelled."""
         config, clock, engine, runtime = self.config, Clock(), made.engine, made.runtime
-        client = HttpClient(config.api_socket)
+        client = HttpClient(config.api_socket, "kubelet")
         informers = SharedInformers(client, clock)
         names = [(config.node_name(index), config.node_ip(index)) for index in range(config.nodes)]
         LoadBalancers(informers, engine.balance, dict(names))

@@ -21,6 +21,7 @@ class Server:
     def __init__(self, socket: Path) -> None:
         self.socket = socket
         self.requests: list[tuple[str, str, Any]] = []
+        self.agents: set[str] = set()
         self.answer: tuple[int, Any] = (200, {})
         self.listed: dict[str, Any] = {"metadata": {"resourceVersion": "1"}, "items": []}
         self.watches: asyncio.Queue[list[Any] | None] = asyncio.Queue()
@@ -45,6 +46,7 @@ class Server:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self.requests.append((request.method, request.path_qs, json.loads(body) if body else None))
+        self.agents.add(request.headers["User-Agent"].partition("/")[0])
         if request.query.get("watch"):
             self.asked_versions.append(request.query["resourceVersion"])
             response = web.StreamResponse()
@@ -62,7 +64,7 @@ class Server:
 def run(tmp_path: Path, scenario: Callable[[Server, HttpClient], Awaitable[None]]) -> None:
     async def main() -> None:
         server = Server(tmp_path / "api.sock")
-        client = HttpClient(server.socket)
+        client = HttpClient(server.socket, "kubelet")
         await server.start()
         try:
             await scenario(server, client)
@@ -130,7 +132,7 @@ def test_a_request_waits_for_a_server_that_is_being_restarted(tmp_path: Path) ->
 
 def test_an_absent_server_is_a_connection_error_in_the_end(tmp_path: Path) -> None:
     async def main() -> None:
-        client = HttpClient(tmp_path / "nobody.sock", wait_for_server=0)
+        client = HttpClient(tmp_path / "nobody.sock", "kubelet", wait_for_server=0)
         with pytest.raises(ConnectionError, match="is away"):
             await client.get("nodes", "n1")
         await client.close()
@@ -202,5 +204,13 @@ def test_an_object_replaced_while_nobody_watched_is_deleted_and_added(tmp_path: 
         assert seen == ["ADDED", "DELETED", "ADDED"]
         assert informer.owned_by("owner") == []
         running.cancel()
+
+    run(tmp_path, scenario)
+
+
+def test_a_component_gives_its_own_name_so_that_it_owns_what_it_writes(tmp_path: Path) -> None:
+    async def scenario(server: Server, client: HttpClient) -> None:
+        await client.patch("pods", "web", {"status": {}}, "default", subresource="status")
+        assert server.agents == {"kubelet"}
 
     run(tmp_path, scenario)

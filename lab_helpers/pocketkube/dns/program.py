@@ -54,7 +54,7 @@ async def serve(api_socket: Path, *, host: str = "0.0.0.0", ports: Sequence[int]
         return answer(query, records, random=random)
 
     server = DnsServer(respond)
-    client = HttpClient(api_socket, wait_for_server=_WAIT_FOR_SERVER)
+    client = HttpClient(api_socket, "coredns", wait_for_server=_WAIT_FOR_SERVER)
     informers = SharedInformers(client, Clock())
     informers.get("namespaces").add_handler(records.handle_namespace)
     informers.get("services").add_handler(records.handle_service)
