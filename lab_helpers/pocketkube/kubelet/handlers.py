@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from ..clock import Clock
 from ..objects import Obj
@@ -23,6 +24,7 @@ USER_AGENT = "kube-probe/1.36"
 
 _LONGEST_OUTPUT = 10 * 1024
 _CONNECT_AGAIN_SECONDS = 0.1
+_MOST_REDIRECTS = 10
 
 _T = TypeVar("_T")
 
@@ -46,14 +48,14 @@ class Target:
     pod_ip: str
     clock: Clock
 
-    async def __call__(self, handler: Obj, timeout: float) -> None:
-        """Asks once. Raises HandlerFailed."""
+    async def __call__(self, handler: Obj, timeout: float) -> str:
+        """Asks once; returns what is odd about a good answer, mostly nothing. Raises HandlerFailed."""
         if "exec" in handler:
             command = handler["exec"].get("command") or []
             slow = f'command timed out: "{" ".join(command)}" timed out after {go_duration(timeout)}'
             await _within(self._exec(command), timeout, slow)
         elif "httpGet" in handler:
-            await self._http_get(handler["httpGet"], timeout)
+            return await self._http_get(handler["httpGet"], timeout)
         elif "tcpSocket" in handler:
             port = self._port(handler["tcpSocket"]["port"])
             address = f"{handler['tcpSocket'].get('host') or self.pod_ip}:{port}"
@@ -62,6 +64,7 @@ class Target:
             await self.clock.sleep(float(handler["sleep"].get("seconds") or 0))
         else:
             await self._grpc(handler["grpc"], timeout)
+        return ""
 
     async def _exec(self, argv: list[str]) -> None:
         try:
@@ -76,38 +79,51 @@ class Target:
         if status.exit_code != 0:
             raise HandlerFailed(output)
 
-    async def _http_get(self, action: Obj, timeout: float) -> None:
-        port = self._port(action["port"])
-        scheme = (action.get("scheme") or "HTTP").lower()
+    async def _http_get(self, action: Obj, timeout: float) -> str:
         path = action.get("path") or "/"
         path = path if path.startswith("/") else f"/{path}"
-        address = f"{action.get('host') or self.pod_ip}:{port}"
-        headers = {header["name"]: header["value"] for header in action.get("httpHeaders") or []}
-        headers = {"Host": address, "User-Agent": USER_AGENT, "Accept": "*/*", **headers, "Connection": "close"}
-        request = f"GET {path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items()) + "\r\n"
-        what = f'Get "{scheme}://{address}{path}"'
+        address = f"{action.get('host') or self.pod_ip}:{self._port(action['port'])}"
+        url = f"{(action.get('scheme') or 'HTTP').lower()}://{address}{path}"
+        what = f'Get "{url}"'
         slow = f"{what}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
         try:
-            status = await _within(self._request(port, address, request, scheme == "https"), timeout, slow)
+            answer = await _within(self._follow(url, action), timeout, slow)
         except ConnectionError as error:
             raise HandlerFailed(f"{what}: {error}") from error
-        if not 200 <= status < 400:
-            raise HandlerFailed(f"HTTP probe failed with statuscode: {status}")
+        if 300 <= answer.status < 400:
+            return f"Probe terminated redirects, Response body: {answer.body}"
+        if not 200 <= answer.status < 400:
+            raise HandlerFailed(f"HTTP probe failed with statuscode: {answer.status}")
+        return ""
 
-    async def _request(self, port: int, address: str, request: str, secure: bool) -> int:
-        reader, writer = await self._dial(port, address)
+    async def _follow(self, url: str, action: Obj) -> _Answer:
+        """Follows redirects, but not to other hosts. Models pkg/probe/http (v1.36)."""
+        first = urlsplit(url)
+        for _ in range(_MOST_REDIRECTS):
+            answer = await self._get(url, action)
+            following = urljoin(url, answer.location)
+            if not 300 <= answer.status < 400 or not answer.location or urlsplit(following).hostname != first.hostname:
+                return answer
+            url = following
+        raise ConnectionError(f"stopped after {_MOST_REDIRECTS} redirects")
+
+    async def _get(self, url: str, action: Obj) -> _Answer:
+        parts = urlsplit(url)
+        secure = parts.scheme == "https"
+        port = parts.port or (443 if secure else 80)
+        headers = {header["name"]: header["value"] for header in action.get("httpHeaders") or []}
+        headers = {"Host": parts.netloc, "User-Agent": USER_AGENT, "Accept": "*/*", **headers, "Connection": "close"}
+        path = urlunsplit(("", "", parts.path or "/", parts.query, ""))
+        request = f"GET {path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in headers.items()) + "\r\n"
+        reader, writer = await self._dial(port, f"{parts.hostname}:{port}")
         try:
             if secure:
                 await writer.start_tls(_unverified())
             writer.write(request.encode())
             await writer.drain()
-            line = await reader.readline()
+            return await _read_answer(reader)
         finally:
             writer.close()
-        try:
-            return int(line.split()[1])
-        except (IndexError, ValueError):
-            raise ConnectionError("EOF" if not line else f"malformed HTTP response {line!r}") from None
 
     async def _connect(self, port: int, address: str) -> None:
         try:
@@ -168,6 +184,31 @@ class Target:
             if named.get("name") == port:
                 return int(named["containerPort"])
         raise HandlerErrored(f'strconv.Atoi: parsing "{port}": invalid syntax')
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What matters of an HTTP response; its body only if it is a redirect."""
+
+    status: int
+    location: str = ""
+    body: str = ""
+
+
+async def _read_answer(reader: asyncio.StreamReader) -> _Answer:
+    line = await reader.readline()
+    try:
+        status = int(line.split()[1])
+    except (IndexError, ValueError):
+        raise ConnectionError("EOF" if not line else f"malformed HTTP response {line!r}") from None
+    if not 300 <= status < 400:
+        return _Answer(status)
+    location = ""
+    while (header := await reader.readline()).strip():
+        name, _, value = header.decode("latin-1").partition(":")
+        if name.lower() == "location":
+            location = value.strip()
+    return _Answer(status, location, (await reader.read(_LONGEST_OUTPUT)).decode(errors="replace"))
 
 
 async def _within(work: Coroutine[Any, Any, _T], timeout: float, complaint: str) -> _T:

@@ -27,8 +27,8 @@ _FIRST_EAGER_PAUSE = 0.025
 class Ask(Protocol):
     """Asks one question of a container. Raises HandlerFailed with the reason if the answer is not good."""
 
-    async def __call__(self, handler: Obj, timeout: float) -> None:
-        """Returns if the answer is good."""
+    async def __call__(self, handler: Obj, timeout: float) -> str:
+        """Returns if the answer is good, with what is odd about it."""
         ...
 
 
@@ -78,7 +78,7 @@ class Prober:
         while True:
             began = self._clock.monotonic()
             try:
-                problem = await self._problem(probe)
+                problem = await self._problem(kind, probe)
             except HandlerErrored as error:
                 self._events.warning(
                     "Unhealthy", f"{kind.capitalize()} probe errored and resulted in unknown state: {error}"
@@ -107,14 +107,16 @@ class Prober:
         took = self._clock.monotonic() - began
         await self._clock.sleep(max(0.0, float(probe.get("periodSeconds") or 10) - took))
 
-    async def _problem(self, probe: Obj) -> str | None:
+    async def _problem(self, kind: ProbeKind, probe: Obj) -> str | None:
         """What is wrong, or None. Raises HandlerErrored if the question can't be asked."""
         try:
-            await self._ask(probe, float(probe.get("timeoutSeconds") or 1))
+            oddity = await self._ask(probe, float(probe.get("timeoutSeconds") or 1))
         except HandlerErrored:
             raise
         except HandlerFailed as error:
             return str(error)
+        if oddity:
+            self._events.warning("ProbeWarning", f"{kind.capitalize()} probe warning: {oddity}")
         return None
 
 
