@@ -139,7 +139,7 @@ def _claim(config: ClusterConfig) -> int:
         except FileNotFoundError:
             continue  # Somebody ended a cluster of that name just now, and removed the folder.
         except OSError as error:
-            raise errors.InvalidInput(
+            raise errors.StateUnusable(
                 f"The folder {config.state_dir} can't be used: {error.strerror}.",
                 hint="Set SERVICELAB_HOME to a folder that you can write to.",
             ) from error

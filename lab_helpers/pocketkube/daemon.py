@@ -42,6 +42,9 @@ GRACE = 8.0
 RESTART_PAUSES = (0.1, 0.5, 1.0, 5.0, 10.0)
 """Seconds before a child that died is started again, by how often it died within the last minute."""
 
+_NEEDED = 1024 * 1024
+"""Bytes that a cluster needs for its files from its start on, at the least."""
+
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 log = logging.getLogger("supervisor")
@@ -175,6 +178,7 @@ class Supervisor:
         child.pid = 0
         log.warning("the %s process ended with %s", child.name, code)
         if not self.report.is_ready():
+            _require_space(self.config.state_dir)
             raise StartFailed(
                 f"The {child.name} process ended while the cluster was starting.", hint=self._last_words(child)
             )
@@ -292,6 +296,20 @@ def main(argv: list[str]) -> int:
         report.error(failure)
         return failure.exit_code
     return 0
+
+
+def _require_space(folder: Path) -> None:
+    """Raises StateUnusable if the disk is full: what a child that died of it could write down says something else."""
+    probe = folder / ".probe"
+    try:
+        with probe.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, _NEEDED)
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise _unwritable(folder, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 def _unwritable(folder: Path, error: OSError) -> StateUnusable:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
+import os
 import sqlite3
 import weakref
 from bisect import bisect_right
@@ -27,6 +29,7 @@ HISTORY = 2048
 
 _FIRST_REVISION = 1  # 0 means "any" in requests
 _LOCK_SECONDS = 1.0
+_RESERVE = 256 * 1024  # bytes: the pages of some dozens of deletions
 _PAGES_LAST, _PAGE_MARKS_APART = 300.0, 60.0  # seconds
 _DISK_FULL, _READ_ONLY = sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY
 _T = TypeVar("_T")
@@ -196,6 +199,8 @@ class Store:
 
     def __init__(self, path: Path, *, history: int = HISTORY) -> None:
         self._path = path
+        self._reserve = path.with_name(f"{path.stem}.reserve")
+        self._full = False
         self._history = history
         self._db = self._guard(self._open)
         self._revision = 0
@@ -203,6 +208,7 @@ class Store:
         self.pages = PageHistory()
         self._guard(self._load)
         self._settle()
+        self._keep_reserve()
 
     # --- reading ---
 
@@ -257,7 +263,7 @@ class Store:
         namespace, name = namespace_of(current), name_of(current)
         revision = self._revision + 1
         last = _stamped(current, revision)
-        self._guard(lambda: self._write(_DELETE, (resource, namespace, name), revision))
+        self._guard(lambda: self._write_last(_DELETE, (resource, namespace, name), revision))
         shelf = self._shelf(resource)
         shelf.drop(namespace, name)
         self._commit(shelf, Change("DELETED", last, current, revision))
@@ -267,13 +273,21 @@ class Store:
         """Lets go of the file."""
         self._db.close()
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing new can be written just now; empty if it can."""
+        if self._keep_reserve() and not self._full:
+            return ""
+        return str(_disk_full(self._path))
+
     # --- inside ---
 
     def _put(self, resource: str, obj: Obj, current: Obj | None) -> Obj:
         revision = self._revision + 1
         stored = _stamped(obj, revision)
         row = (resource, namespace_of(stored), name_of(stored), stored.encoded)
-        self._guard(lambda: self._write(_PUT, row, revision))
+        ends = "deletionTimestamp" in stored["metadata"]
+        self._guard(lambda: (self._write_last if ends else self._write_more)(_PUT, row, revision))
         shelf = self._shelf(resource)
         shelf.put(stored)
         self._commit(shelf, Change("MODIFIED" if current else "ADDED", stored, current, revision))
@@ -327,6 +341,42 @@ class Store:
         with contextlib.suppress(sqlite3.OperationalError):  # a full disk can still be read
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
+    def _write_more(self, statement: str, row: tuple[object, ...], revision: int) -> None:
+        """Writes what may take up space; not before the reserve is whole, which would never be again otherwise."""
+        if not self._keep_reserve():
+            raise _disk_full(self._path)
+        try:
+            self._write(statement, row, revision)
+        except sqlite3.OperationalError as error:
+            self._full = _code_of(error) == _DISK_FULL
+            raise
+        self._full = False
+
+    def _write_last(self, statement: str, row: tuple[object, ...], revision: int) -> None:
+        """Writes what an object's end needs: on a full disk at the cost of the reserve, so that space can be freed."""
+        try:
+            self._write(statement, row, revision)
+        except sqlite3.OperationalError as error:
+            if _code_of(error) != _DISK_FULL or not self._reserve.exists():
+                raise
+            self._reserve.unlink()
+            self._write(statement, row, revision)
+            self._settle()
+            self._keep_reserve()
+
+    def _keep_reserve(self) -> bool:
+        """Some space of the disk that is kept for the ends of objects. False if the disk has none left."""
+        if self._reserve.exists():
+            return True
+        try:
+            with self._reserve.open("xb") as file:
+                os.posix_fallocate(file.fileno(), 0, _RESERVE)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._reserve.unlink(missing_ok=True)
+            return error.errno not in (errno.ENOSPC, errno.EDQUOT)
+        return True
+
     def _write(self, statement: str, row: tuple[object, ...], revision: int) -> None:
         self._db.execute("BEGIN IMMEDIATE")
         try:
@@ -366,12 +416,20 @@ def _ordered(objects: dict[str, dict[str, Obj]], namespace: str | None) -> list[
     return found
 
 
+def _code_of(error: Exception) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _disk_full(path: Path) -> StateUnusable:
+    full = f"The disk is full: the cluster's state in {path} can't be written."
+    return StateUnusable(full, hint="Free some space.")
+
+
 def _explain(error: Exception, path: Path) -> StateUnusable:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    code = _code_of(error)
     afresh = "Start afresh with `servicelab down` and `servicelab up`."
     if code == _DISK_FULL:
-        full = f"The disk is full: the cluster's state in {path} can't be written."
-        return StateUnusable(full, hint="Free some space.")
+        return _disk_full(path)
     if code in (_READ_ONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
         return StateUnusable(
             f"The cluster's state in {path} can't be opened for writing.",

@@ -33,13 +33,13 @@ def control_plane_of(cluster: EmbeddedCluster) -> int | None:
     return None
 
 
-def kill_control_plane(cluster: EmbeddedCluster) -> None:
+def kill_control_plane(cluster: EmbeddedCluster, check: str = "/readyz") -> None:
     """SIGKILL; returns when its successor serves."""
     before = control_plane_of(cluster)
     assert before is not None
     os.kill(before, signal.SIGKILL)
     until(lambda: control_plane_of(cluster) not in (None, before), "a new control plane")
-    until(lambda: cluster.kubectl("get", "--raw", "/readyz").ok, "the API")
+    until(lambda: cluster.kubectl("get", "--raw", check).ok, "the API")
 
 
 def start_kubectl(cluster: EmbeddedCluster, *arguments: str) -> subprocess.Popen[str]:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -253,6 +254,33 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
     store.close()
     assert second.returncode != 0
     assert "in use by another process" in second.stderr
+
+
+def test_on_a_full_disk_objects_can_still_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that has room for nothing but what the reserve gives up."""
+    store = Store(tmp_path / "db")
+    reserve, write = store._reserve, Store._write
+    kept = [store.create("configmaps", thing(f"c{number}")) for number in range(3)]
+
+    def write_on_full_disk(store: Store, *row: Any) -> None:
+        if reserve.exists():
+            full = sqlite3.OperationalError("database or disk is full")
+            full.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise full
+        write(store, *row)
+
+    monkeypatch.setattr(Store, "_write", write_on_full_disk)
+    with pytest.raises(StateUnusable, match="disk is full"):
+        store.create("configmaps", thing("more"))
+    assert "disk is full" in store.trouble
+    store.delete("configmaps", kept[0])
+    ending = {**kept[1], "metadata": {**kept[1]["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+    store.update("configmaps", ending, kept[1])
+    monkeypatch.undo()
+    assert [item["metadata"]["name"] for item in store.list("configmaps")] == ["c1", "c2"]
+    store.create("configmaps", thing("more"))
+    assert store.trouble == ""
+    store.close()
 
 
 def test_a_full_disk_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:

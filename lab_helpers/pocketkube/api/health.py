@@ -7,26 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
-Checks = Mapping[str, Callable[[], bool]]
+Check = Callable[[], bool | str]
+"""True if all is well; else False, or a text that says what is wrong."""
+
+Checks = Mapping[str, Check]
 
 
-def single_check(name: str, passes: Callable[[], bool]) -> tuple[bool, str]:
+def single_check(name: str, check: Check) -> tuple[bool, str]:
     """What `/livez/<name>` says of one check."""
-    return (True, "ok") if passes() else (False, f"internal server error: {name} is not ready\n")
+    found = check()
+    if found is True:
+        return True, "ok"
+    return False, f"internal server error: {found or f'{name} is not ready'}\n"
 
 
 def health_report(root: str, checks: Checks, *, verbose: bool, excluded: Collection[str] = ()) -> tuple[bool, str]:
     """Whether all checks pass, and the text that says so: `ok`, or a line for each."""
     lines = []
     healthy = True
-    for name, passes in checks.items():
+    for name, check in checks.items():
         if name in excluded:
             lines.append(f"[+]{name} excluded: ok")
-        elif passes():
+        elif (found := check()) is True:
             lines.append(f"[+]{name} ok")
         else:
             healthy = False
-            lines.append(f"[-]{name} failed: reason withheld")
+            lines.append(f"[-]{name} failed: {found or 'reason withheld'}")
     unknown = [name for name in excluded if name not in checks]
     if unknown:
         names = ", ".join(f'"{name}"' for name in unknown)

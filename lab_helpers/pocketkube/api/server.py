@@ -33,7 +33,7 @@ from .deadline import check_timeout
 from .decoding import decode_plain
 from .documents import find_document, serve_document
 from .handlers import Call, Handlers
-from .health import health_report, single_check
+from .health import Check, health_report, single_check
 from .intake import BODY_LIMIT, HEADER_SECONDS, LONGEST_LINE, Doorkeeper, malformed, read_body, spare_tls_buffers
 from .kubelet_proxy import KubeletProxy
 from .left_out import refuse_left_out
@@ -221,9 +221,11 @@ class ApiServer:
 
     def _health(self, request: web.BaseRequest, root: str, name: list[str]) -> web.StreamResponse:
         """`ok`, or what is not."""
-        checks: dict[str, Callable[[], bool]] = {"ping": lambda: True, "log": lambda: True, "etcd": self._stores}
+        checks: dict[str, Check] = {"ping": lambda: True, "log": lambda: True, "etcd": self._stores}
         if root == "readyz":
             checks |= {**self.readiness, "shutdown": lambda: self._server is not None}
+            store = self._operations.store
+            checks |= {"etcd-readiness": lambda: store.trouble or True}
         if name:
             if name[0] not in checks:
                 return _not_found()
