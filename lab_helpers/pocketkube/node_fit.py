@@ -5,6 +5,7 @@ Models pkg/scheduler/framework/plugins/{nodeaffinity,nodeports,noderesources} (v
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,6 +25,18 @@ class Reason:
 
     text: str
     helpless: bool = False
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """Too little of a resource, in whole units (CPU in thousandths)."""
+
+    resource: str
+    requested: int
+    used: int
+    capacity: int
+    helpless: bool
+    """More than the node has when it is empty: nobody's end would help."""
 
 
 def selection_reason(pod: Obj, node: Obj) -> list[Reason]:
@@ -83,22 +96,29 @@ def _host_ports(pod: Obj) -> Iterable[tuple[str, str, int]]:
 
 def free_resources_reasons(pod: Obj, node: Obj, there: list[Obj]) -> list[Reason]:
     """CPU, memory and the number of Pods, against what the node can allocate."""
+    return [
+        Reason("Too many pods" if lack.resource == "pods" else f"Insufficient {lack.resource}", helpless=lack.helpless)
+        for lack in shortages(pod, node, there)
+    ]
+
+
+def shortages(pod: Obj, node: Obj, there: list[Obj]) -> list[Shortage]:
+    """What the node has too little of for the Pod: first the number of Pods, then CPU, memory and the others."""
     room = node_resources(node)
-    reasons = []
+    found = []
     if "pods" in room and len(there) + 1 > room["pods"]:
-        reasons.append(Reason("Too many pods"))
-    wanted = requested(pod)
+        found.append(Shortage("pods", 1, len(there), int(room["pods"]), helpless=False))
     taken: dict[str, Decimal] = defaultdict(Decimal)
     for other in there:
         for name, amount in requested(other).items():
             taken[name] += amount
-    for name, amount in sorted(wanted.items()):
-        if amount <= 0:
-            continue
-        # More than the node has when it is empty: nobody's end would help.
-        if taken[name] + amount > room.get(name, Decimal(0)):
-            reasons.append(Reason(f"Insufficient {name}", helpless=amount > room.get(name, Decimal(0))))
-    return reasons
+    for name, amount in sorted(requested(pod).items()):
+        capacity = room.get(name, Decimal(0))
+        if amount > 0 and taken[name] + amount > capacity:
+            unit = 1000 if name == "cpu" else 1
+            asked, used, whole = (math.ceil(each * unit) for each in (amount, taken[name], capacity))
+            found.append(Shortage(name, asked, used, whole, helpless=amount > capacity))
+    return found
 
 
 def node_resources(node: Obj) -> dict[str, Decimal]:

@@ -15,7 +15,8 @@ from ..client import Client, EventType
 from ..clock import Clock
 from ..config import ClusterConfig
 from ..informer import Informer
-from ..objects import Obj, key_of, name_of, namespace_of, uid_of
+from ..objects import Obj, is_deleting, key_of, name_of, namespace_of, uid_of
+from .admission import Refusal, refusal_of
 from .configs import WatchedConfigs
 from .image_catalogue import ImageCatalogue
 from .image_manager import ImageManager
@@ -81,6 +82,8 @@ class Kubelet:
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._finished: set[str] = set()
+        self._admitted: set[str] = set()
+        """The uids of the Pods that this node has taken."""
 
     @property
     def config(self) -> ClusterConfig:
@@ -153,12 +156,32 @@ class Kubelet:
             worker.update(new)
             return
         worker = self._workers[uid] = PodWorker(new, self._node)
-        task = asyncio.create_task(worker.run(), name=f"pod {namespace_of(new)}/{name_of(new)}")
+        fits = self._refusal(worker, self._registration.node) is None
+        if fits or is_deleting(new):
+            self._admitted.add(uid)
+        task = asyncio.create_task(self._lead(worker), name=f"pod {namespace_of(new)}/{name_of(new)}")
         self._tasks[uid] = task
         task.add_done_callback(lambda done: self._worker_done(uid, done))
 
+    async def _lead(self, worker: PodWorker) -> None:
+        """Takes the Pod or refuses it, and leads its life."""
+        uid = uid_of(worker.pod)
+        if uid not in self._admitted and worker.is_active:
+            # Somebody may have changed the Node a moment ago, and the scheduler may have seen it already.
+            refusal = self._refusal(worker, await self._registration.current())
+            if refusal is None:
+                self._admitted.add(uid)
+            else:
+                worker.refuse(*refusal)
+        await worker.run()
+
+    def _refusal(self, worker: PodWorker, node: Obj) -> Refusal | None:
+        there = [other.pod for uid, other in self._workers.items() if uid in self._admitted and other.is_active]
+        return refusal_of(worker.pod, node, there)
+
     def _worker_done(self, uid: str, task: asyncio.Task[None]) -> None:
         self._tasks.pop(uid, None)
+        self._admitted.discard(uid)
         worker = self._workers.pop(uid, None)
         if self._pods.get(key_of(worker.pod) if worker else "") is not None:
             self._finished.add(uid)

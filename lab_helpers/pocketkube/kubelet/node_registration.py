@@ -72,6 +72,14 @@ class NodeRegistration:
         status = node_status(self._name, self._ip, before, self._clock.rfc3339(), self._catalogue)
         self.node = await self._client.patch("nodes", self._name, {"status": status}, subresource="status")
 
+    async def current(self) -> Obj:
+        """The Node as it is now, or was when the API last answered."""
+        try:
+            self.node = await self._client.get("nodes", self._name)
+        except (StatusError, OSError) as error:
+            log.info("node %s can't be read: %s", self._name, error)
+        return self.node
+
     async def run(self) -> None:
         """Renews Lease and status until cancelled."""
         next_status = self._clock.monotonic() + STATUS_SECONDS

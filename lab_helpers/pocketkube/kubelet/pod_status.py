@@ -32,10 +32,14 @@ class PodFacts:
     """No container will be started again."""
     failure: tuple[str, str] | None = None
     """Reason and message, if the kubelet itself has ended the Pod."""
+    refused: bool = False
+    """The node has not taken the Pod: there is nothing to tell of containers."""
 
 
 def make_status(pod: Obj, records: Mapping[str, ContainerRecord], facts: PodFacts, now: str) -> Obj:
     """The whole status. `pod.status` is used for what others wrote and for the times of unchanged conditions."""
+    if facts.refused:
+        return _refused_status(pod, facts, now)
     statuses = {name: _container_status(pod, record) for name, record in records.items()}
     phase = phase_of(pod, records, facts)
     generation = pod["metadata"].get("generation")
@@ -63,6 +67,21 @@ def make_status(pod: Obj, records: Mapping[str, ContainerRecord], facts: PodFact
         if group:
             status[key] = [statuses[record.name] for record in group]
     return status
+
+
+def _refused_status(pod: Obj, facts: PodFacts, now: str) -> Obj:
+    """Models rejectPod, and what the status manager adds to a Pod that has failed."""
+    reason, message = facts.failure or ("", "")
+    known = (pod.get("status") or {}).get("conditions") or []
+    own = [each for each in _conditions(pod, {}, facts, "Failed", now) if each["type"] in ("Ready", "ContainersReady")]
+    others = [each for each in known if each["type"] not in ("Ready", "ContainersReady")]
+    return {
+        "phase": "Failed",
+        "reason": reason,
+        "message": message,
+        "startTime": facts.start_time,
+        "conditions": [*others, *own],
+    }
 
 
 def phase_of(pod: Obj, records: Mapping[str, ContainerRecord], facts: PodFacts) -> str:

@@ -47,6 +47,8 @@ class PodWorker:
             pod_ip=status.get("podIP") or "",
             start_time=status.get("startTime") or node.clock.rfc3339(),
         )
+        if status.get("phase") == "Failed" and not status.get("containerStatuses"):
+            self.facts.refused, self.facts.failure = True, (status.get("reason", ""), status.get("message", ""))
         self.records = recall_records(pod, node.clock.rfc3339())
         self._writer = StatusWriter(node.client, pod, node.clock, lambda: self.pod)
         self._configs = node.configs.for_pod(uid_of(pod), self._configs_changed)
@@ -63,7 +65,21 @@ class PodWorker:
         if is_deleting(pod):
             self._ending.set()
 
+    @property
+    def is_active(self) -> bool:
+        """True as long as the Pod takes room on the node."""
+        if self._removed or self._writer.known.get("phase") in TERMINAL_PHASES:
+            return False
+        return not self.facts.ending or self.sandbox is not None
+
     # What others tell a worker.
+
+    def refuse(self, reason: str, message: str) -> None:
+        """The node does not take the Pod."""
+        self._event("Warning", reason, message)
+        self.facts.refused, self.facts.failure = True, (reason, f"Pod was rejected: {message}")
+        self.facts.ending = True
+        self.publish()
 
     def update(self, pod: Obj) -> None:
         """The Pod has changed in the API."""
