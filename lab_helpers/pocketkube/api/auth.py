@@ -22,8 +22,8 @@ AUTHENTICATED = "system:authenticated"
 UNAUTHENTICATED = "system:unauthenticated"
 
 _PUBLIC_PATHS = ("/healthz", "/livez", "/readyz", "/version")
-_ISSUER_PATHS = ("/.well-known/openid-configuration", "/openid/v1/jwks")
-DISCOVERY_PATHS = ("/", "/api", "/apis", "/openapi", *_ISSUER_PATHS, *_PUBLIC_PATHS)
+ISSUER_PATHS = ("/.well-known/openid-configuration", "/openid/v1/jwks")
+DISCOVERY_PATHS = ("/", "/api", "/apis", "/openapi", *ISSUER_PATHS, *_PUBLIC_PATHS)
 _SELF_REVIEWS = ("selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews")
 
 

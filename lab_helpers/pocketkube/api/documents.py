@@ -6,6 +6,7 @@ from aiohttp import web
 
 from . import discovery, openapi
 from .answers import respond
+from .auth import ISSUER_PATHS
 from .descriptions import described_document, described_swagger
 from .discovery import Document
 from .negotiate import encode
@@ -70,6 +71,8 @@ def serve_document(request: web.BaseRequest, document: Document) -> web.Response
         return web.Response(status=304, headers={"ETag": document.etag})
     response = respond(request, document.body, document.content_type)
     response.headers["ETag"] = document.etag
+    if request.path in ISSUER_PATHS:
+        response.headers["Cache-Control"] = "public, max-age=3600"
     response.headers["Vary"] = "Accept"
     if request.rel_url.query.get("hash"):
         # The hash is in the URL: what is there never changes.

@@ -35,6 +35,9 @@ _PLAIN = {"string": "string", "bool": "bool", "int32": "int32", "int64": "int64"
 
 Gvk = tuple[str, str, str]
 
+_OLD_EVICTION = "policy/v1beta1"
+"""Clients from before 1.22 evict in this version, which means the same."""
+
 _SUBRESOURCE_KINDS: dict[str, Gvk] = {
     "scale": ("autoscaling", "v1", "Scale"),
     "binding": ("", "v1", "Binding"),
@@ -67,6 +70,8 @@ def decode_body(
     parser said (`strict`) and for unknown fields; Warn adds those to `warnings`.
     """
     expected = kind_of(resource, subresource)
+    if subresource == "eviction" and obj.get("apiVersion") == _OLD_EVICTION:
+        obj = {**obj, "apiVersion": "policy/v1"}
     group, version, kind = _declared_kind(obj, expected)
     refused = f'{kind} in version "{version}" cannot be handled as a {expected[2]}'
     if (group, version, kind) != expected:

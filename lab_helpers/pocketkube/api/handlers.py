@@ -133,7 +133,7 @@ class Handlers:
         return answer_list(call, found, representation)
 
     async def _watch(self, call: Call) -> web.StreamResponse:
-        representation = negotiate(call.accept)
+        representation = negotiate(call.accept, is_watch=True)
         options = watch_options(call.query, call.route.name)
         events = self._operations.watch(call.route.resource, call.route.namespace, options)
         return await self._watches.serve(call, events, options, representation, call.warnings)
@@ -226,6 +226,9 @@ class Handlers:
     async def _stream(self, call: Call) -> web.StreamResponse:
         route = call.route
         pod = self._operations.get(route.resource, route.namespace, route.name)
+        node = pod["spec"].get("nodeName")
+        if node and self._operations.store.get("nodes", "", node) is None:
+            raise StatusError.not_found(route.resource.name, node)  # upstream names the kind that was asked for
         query = list(call.request.rel_url.query.items())
         return await self._kubelets.serve(call.request, route, pod, query)
 

@@ -28,6 +28,9 @@ _AVAILABLE_LISTS = (*_AVAILABLE, f"{JSON};stream=watch", f"{PROTOBUF};stream=wat
 Transform = Literal["", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"]
 
 
+_TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+
+
 @dataclass(frozen=True)
 class Representation:
     """The form of an answer: media type, and what the object is turned into."""
@@ -64,11 +67,13 @@ def parse_accept(header: str) -> tuple[AcceptClause, ...]:
 
 
 @lru_cache(maxsize=256)
-def negotiate(header: str, *, is_list: bool = False, transforms: bool = True) -> Representation:
+def negotiate(header: str, *, is_list: bool = False, is_watch: bool = False, transforms: bool = True) -> Representation:
     """The first alternative that can be answered, or StatusError 406.
 
-    `transforms` says that there is an object to transform, `is_list` that it is a list.
+    `transforms` says that there is an object to transform, `is_list` that it is a list, `is_watch` that it may be
+    called one or the other.
     """
+    unknown = False
     for clause in parse_accept(header or "*/*"):
         media_type = _media_type(clause.media_type)
         if media_type is None:
@@ -76,8 +81,13 @@ def negotiate(header: str, *, is_list: bool = False, transforms: bool = True) ->
         wanted = clause.parameters.get("as", "")
         if not wanted:
             return Representation(media_type)
-        if transforms and _transformable(clause.parameters, is_list):
+        unknown |= not _is_known(clause.parameters)
+        named_as_list = wanted.endswith("List") if is_watch else is_list
+        if transforms and _transformable(clause.parameters, named_as_list):
             return Representation(media_type, wanted, clause.parameters["v"])  # type: ignore[arg-type]
+    if unknown and transforms:
+        only = f"only the following media types are accepted: {', '.join(_AVAILABLE)}"
+        raise StatusError(406, "NotAcceptable", only)
     raise StatusError.not_acceptable(_AVAILABLE_LISTS if is_list else _AVAILABLE)
 
 
@@ -126,8 +136,13 @@ def _media_type(accepted: str) -> str | None:
     return YAML if accepted == YAML else None
 
 
+def _is_known(parameters: dict[str, str]) -> bool:
+    version = parameters.get("g"), parameters.get("v")
+    return version in (("meta.k8s.io", "v1"), ("meta.k8s.io", "v1beta1")) and parameters["as"] in _TRANSFORMS
+
+
 def _transformable(parameters: dict[str, str], is_list: bool) -> bool:
-    if parameters.get("g") != "meta.k8s.io" or parameters.get("v") not in ("v1", "v1beta1"):
+    if not _is_known(parameters):
         return False
     wanted = parameters["as"]
     return wanted == "Table" or wanted == ("PartialObjectMetadataList" if is_list else "PartialObjectMetadata")

@@ -70,6 +70,7 @@ def json_patch(current: Obj, operations: Any) -> Obj:
         raise StatusError.bad_request(f"error decoding patch: {why}")
     if len(operations) > MAX_OPERATIONS:
         raise StatusError.request_too_large(
+            "Request entity too large: "
             f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(operations)}"
         )
     patched: Any = copy.deepcopy(current)

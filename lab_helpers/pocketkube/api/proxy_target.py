@@ -96,8 +96,9 @@ def _first_port(pod: Obj) -> str:
 
 def _backend(operations: Operations, route: Route, name: str, port: str, random: Random) -> tuple[Obj, str]:
     namespace = route.namespace
+    service = operations.get(route.resource, namespace, name)
     if port.isascii() and port.isdigit():
-        port = _port_name(operations.get(route.resource, namespace, name), port)
+        port = _port_name(service, port)
     operations.get(RESOURCES["endpoints"], namespace, name)
     options = list_options({"labelSelector": f"kubernetes.io/service-name={name}"})
     slices = operations.list(RESOURCES["endpointslices.discovery.k8s.io"], namespace, options)["items"]

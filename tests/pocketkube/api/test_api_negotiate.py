@@ -41,6 +41,21 @@ def test_lists_and_objects_have_bare_metadata_of_their_own() -> None:
         negotiate(wanted)
 
 
+@pytest.mark.parametrize("wanted", ["as=Foo;g=meta.k8s.io;v=v1", "as=Table;g=meta.k8s.io;v=v7", "as=Table"])
+def test_a_transform_that_there_is_not_is_told_in_words_of_its_own(wanted: str) -> None:
+    with pytest.raises(StatusError) as refused:
+        negotiate(f"application/json;{wanted}")
+    assert refused.value.message == (
+        "only the following media types are accepted: "
+        "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+    )
+
+
+def test_a_watch_may_be_called_a_list() -> None:
+    for kind in ("PartialObjectMetadata", "PartialObjectMetadataList"):
+        assert negotiate(f"application/json;as={kind};v=v1;g=meta.k8s.io", is_watch=True).transform == kind
+
+
 def test_what_can_not_be_had_is_406_with_what_can() -> None:
     with pytest.raises(StatusError) as refused:
         negotiate("text/csv")

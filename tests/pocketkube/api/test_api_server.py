@@ -125,7 +125,7 @@ def test_an_administrator_may_act_as_another() -> None:
         ("/nothing", 404, "404 page not found\n"),
         (f"{CONFIG_MAPS}?limit=x", 400, 'strconv.ParseInt: parsing "x": invalid syntax'),
         (f"{CONFIG_MAPS}?labelSelector=,,", 400, "expected: !, identifier"),
-        ("/api/v1/namespaces/default/services/x/proxy/", 404, 'endpoints "x" not found'),
+        ("/api/v1/namespaces/default/services/x/proxy/", 404, 'services "x" not found'),
     ],
 )
 def test_what_can_not_be_answered(path: str, status: int, text: str) -> None:
@@ -499,5 +499,39 @@ def test_the_server_starts_in_no_time() -> None:
         took = time.perf_counter() - begun
         await other.stop()
         assert took < 0.05
+
+    run(scenario)
+
+
+def test_texts_for_what_is_not_there_and_where() -> None:
+    async def scenario(served: Served) -> None:
+        missing = await served.get("/api/v1/namespaces/default/services/nope/proxy/")
+        assert (missing.status, missing.message) == (404, 'services "nope" not found')
+        pod = {
+            "metadata": {"name": "lost"},
+            "spec": {"nodeName": "nonode", "containers": [{"name": "c", "image": "x"}]},
+        }
+        assert (await served.post("/api/v1/namespaces/default/pods", pod)).status == 201
+        for path in ("log", "exec?command=ls", "attach", "portforward?ports=80"):
+            reply = await served.get(f"/api/v1/namespaces/default/pods/lost/{path}")
+            assert (reply.status, reply.message) == (404, 'pods "nonode" not found')
+        assert (await served.get("/api//v1/namespaces")).json["reason"] == "NotFound"
+        for path in ("/api/v1/namespaces/default", "/api/v1/namespaces"):
+            assert (await served.request("HEAD", path)).status == 405
+        for path in ("/.well-known/openid-configuration", "/openid/v1/jwks"):
+            assert (await served.get(path)).headers["Cache-Control"] == "public, max-age=3600"
+
+    run(scenario)
+
+
+def test_an_eviction_may_be_of_the_older_version() -> None:
+    async def scenario(served: Served) -> None:
+        made = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
+        await served.post("/api/v1/namespaces/default/pods", made)
+        eviction = {"apiVersion": "policy/v1beta1", "kind": "Eviction", "metadata": {"name": "p"}}
+        reply = await served.post("/api/v1/namespaces/default/pods/p/eviction", eviction)
+        assert (reply.status, reply.json["status"]) == (201, "Success")
+        newer = {**eviction, "apiVersion": "policy/v2"}
+        assert (await served.post("/api/v1/namespaces/default/pods/p/eviction", newer)).status == 400
 
     run(scenario)
