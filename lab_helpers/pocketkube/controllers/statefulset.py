@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from ..api.status import StatusError
 from ..client import Client
-from ..clock import Clock
+from ..clock import Clock, parse_rfc3339
 from ..informer import SharedInformers
 from ..objects import (
     Obj,
     copy,
     is_deleting,
+    key_of,
     labels_of,
     name_of,
     namespace_of,
@@ -43,6 +44,7 @@ from .stateful_pods import (
 )
 
 _RESOURCE = "statefulsets.apps"
+_LEAST_LIFE = 1.0
 _HASH_LABEL = "controller.kubernetes.io/hash"
 
 
@@ -111,7 +113,7 @@ class StatefulSetController(OwnerController):
             return False
         if is_finished(pod):
             if not is_deleting(pod):
-                await self._delete(owner, pod)
+                await self._replace_finished(owner, pod)
             return False
         if not is_healthy(pod, min_ready_seconds(owner), self.clock.now()):
             return False
@@ -119,6 +121,14 @@ class StatefulSetController(OwnerController):
             patch = {"metadata": {"labels": identity(owner, ordinal), "uid": uid_of(pod)}}
             await self._client.patch("pods", name_of(pod), patch, namespace_of(pod))
         return True
+
+    async def _replace_finished(self, owner: Obj, pod: Obj) -> None:
+        """Makes room for a new Pod; one that a node refuses again and again is not made more than once a second."""
+        wait = parse_rfc3339(pod["metadata"]["creationTimestamp"]) + _LEAST_LIFE - self.clock.now()
+        if wait > 0:
+            self.queue.add_after(key_of(owner), wait)
+        else:
+            await self._delete(owner, pod)
 
     async def _condemn(self, owner: Obj, ordinal: int, by_ordinal: dict[int, Obj]) -> bool:
         """Ends a Pod beyond the wanted number; True if the next one has to wait."""

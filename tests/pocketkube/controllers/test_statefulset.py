@@ -9,7 +9,8 @@ import pytest
 from harness import Cluster, play, pod, service
 
 from lab_helpers.pocketkube.api.status import StatusError
-from lab_helpers.pocketkube.objects import Obj, is_deleting, labels_of, name_of
+from lab_helpers.pocketkube.clock import Clock
+from lab_helpers.pocketkube.objects import Obj, is_deleting, labels_of, name_of, uid_of
 
 
 def stateful_set(replicas: int = 3, image: str = "httpd:2.4", **spec: Any) -> Obj:
@@ -277,3 +278,36 @@ def test_claims_for_volumes_are_refused_rather_than_promised(tmp_path: Path) -> 
             await patch(cluster, {"spec": {"serviceName": "other"}})
 
     play(tmp_path, scenario)
+
+
+class AdjustableClock(Clock):
+    """The real time, plus what a test adds to it."""
+
+    ahead = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead
+
+
+def test_a_pod_that_its_node_refuses_is_made_anew_without_haste(tmp_path: Path) -> None:
+    clock = AdjustableClock()
+
+    async def scenario(cluster: Cluster) -> None:
+        cluster.kubelet.holds_ready = lambda pod: True
+        await cluster.client.create("statefulsets.apps", stateful_set(1))
+        await cluster.until(lambda: named(cluster, ["web-0"]))
+        (first,) = await pods(cluster)
+        clock.ahead = -60.0  # as if the Pod were younger still
+        refused = {"status": {"phase": "Failed", "reason": "NodePorts"}}
+        await cluster.client.patch("pods", "web-0", refused, "default", subresource="status")
+        await cluster.settle()
+        assert [uid_of(pod) for pod in await pods(cluster)] == [uid_of(first)]
+        clock.ahead = 2.0
+        await patch(cluster, {"metadata": {"annotations": {"looked": "at"}}})
+
+        async def replaced() -> bool:
+            return [uid_of(pod) for pod in await pods(cluster)] not in ([], [uid_of(first)])
+
+        await cluster.until(replaced)
+
+    play(tmp_path, scenario, clock=clock)
