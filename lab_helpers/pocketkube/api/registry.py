@@ -244,7 +244,9 @@ class Registry:
         if ctx.dry_run:
             return obj
         if _is_finished(obj):
-            return self.remove(resource, current, last=obj)
+            # Whoever watches sees it go as it was stored; who asked is answered with what it would have become.
+            self.remove(resource, current)
+            return obj
         return self._stored(lambda: self.store.update(self.shelf(resource), obj, current))
 
     def _check_identity(self, resource: Resource, meta: Obj, old_meta: Obj, strategy: Strategy) -> None:
@@ -286,11 +288,8 @@ class Registry:
         obj = _arranged({**current, **fields, "metadata": {k: v for k, v in meta.items() if v is not None}})
         return self._stored(lambda: self.store.update(self.shelf(resource), obj, current))
 
-    def remove(self, resource: Resource, current: Obj, *, last: Obj | None = None) -> Obj:
-        """Takes the object out of the store and gives back what it held. `last`: how it should be seen last."""
-        if last is not None and not _same_but_for_times(last, current):
-            changed = last
-            current = self._stored(lambda: self.store.update(self.shelf(resource), changed, current))
+    def remove(self, resource: Resource, current: Obj) -> Obj:
+        """Takes the object out of the store and gives back what it held."""
         removed = self._stored(lambda: self.store.delete(self.shelf(resource), current))
         self.strategy(resource).after_delete(removed)
         return removed

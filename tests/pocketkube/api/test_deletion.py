@@ -95,6 +95,17 @@ def test_dependents_are_cared_for_first(api: Api, policy: str, finalizer: str) -
     assert marked["metadata"]["deletionTimestamp"]
 
 
+def test_the_end_of_the_last_finalizer_is_one_change_and_shows_the_object_as_it_was_stored(api: Api) -> None:
+    api.create("configmaps", {"metadata": {"name": "kept", "finalizers": ["example.com/keep"]}})
+    api.delete("configmaps", "kept")
+    marked = api.get("configmaps", "kept")
+    before = api.operations.store.revision
+    answer = api.patch("configmaps", "kept", {"metadata": {"finalizers": None}})
+    assert api.operations.store.revision == before + 1, "watchers see DELETED, and no MODIFIED before it"
+    assert "finalizers" not in answer["metadata"]
+    assert answer["metadata"]["resourceVersion"] == marked["metadata"]["resourceVersion"]
+
+
 def test_preconditions_protect_what_was_created_meanwhile(api: Api) -> None:
     api.create("configmaps", {"metadata": {"name": "a"}})
     with pytest.raises(StatusError) as caught:
