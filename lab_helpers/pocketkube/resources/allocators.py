@@ -18,7 +18,8 @@ from .service_cidr import Network, holds
 FIRST_NODE_PORT, LAST_NODE_PORT = 30000, 32767
 _FAMILY = 4  # this cluster is not dual-stack: a range of IPv6 is kept and not used
 _SMALLEST_BAND, _LARGEST_BAND, _BAND_STEP = 16, 256, 16
-_FULL = "range is full"
+_FULL, _TAKEN = "range is full", "provided port is already allocated"
+_DUMMY_PORT = LAST_NODE_PORT + 1
 
 
 class NotAllocated(Exception):
@@ -97,10 +98,14 @@ class ServiceIPAllocator:
             raise NotAllocated(_FULL)
         return str(ranges[0][0])
 
-    def check(self, address: str) -> None:
-        """NotAllocated if the address can't be had."""
-        asked = ipaddress.ip_address(address)
-        if not any(holds(network, asked) for network in self._book.ranges()):
+    def check(self, address: str, *, dry_run: bool = False) -> None:
+        """NotAllocated if the address can't be had. A dry run says in other words that no range holds it."""
+        asked, ranges = ipaddress.ip_address(address), self._book.ranges()
+        if not any(holds(network, asked) for network in ranges):
+            same = [str(network) for network in ranges if network.version == asked.version]
+            if dry_run and same:
+                where = f"The range of valid IPs is {same[0]}"
+                raise NotAllocated(f"the provided IP ({address}) is not in the valid range. {where}")
             raise NotAllocated("the provided network does not match the current range")
         if self._book.is_taken(str(asked)):
             raise NotAllocated("provided IP is already allocated")
@@ -160,8 +165,12 @@ class NodePortAllocator:
             bounds = f"{FIRST_NODE_PORT}-{LAST_NODE_PORT}"
             raise NotAllocated(f"provided port is not in the valid range. The range of valid ports is {bounds}")
         if self._range.is_taken(port):
-            raise NotAllocated("provided port is already allocated")
+            raise NotAllocated(_TAKEN)
         self._range.take(port)
+
+    def is_taken(self, port: int) -> bool:
+        """True if a Service holds it."""
+        return self._range.is_taken(port)
 
     def allocate_next(self) -> int:
         """Takes any free port."""
@@ -172,6 +181,43 @@ class NodePortAllocator:
     def release(self, port: int) -> None:
         """Gives a port back."""
         self._range.release(port)
+
+
+class PortOperation:
+    """The ports that one write takes, or in a dry run only looks at: numbers beyond every range stand for new ones.
+
+    Models pkg/registry/core/service/portallocator/operation.go (v1.36).
+    """
+
+    def __init__(self, ports: NodePortAllocator, *, dry_run: bool) -> None:
+        self._ports = ports
+        self._dry_run = dry_run
+        self._got: list[int] = []
+
+    def allocate(self, port: int) -> None:
+        """Takes one port. A dry run does not ask whether the range holds it."""
+        if not self._dry_run:
+            self._ports.allocate(port)
+        elif port in self._got or self._ports.is_taken(port):
+            raise NotAllocated(_TAKEN)
+        self._got.append(port)
+
+    def allocate_next(self) -> int:
+        """Takes any free port."""
+        port = max(self._got, default=_DUMMY_PORT) + 1 if self._dry_run else self._ports.allocate_next()
+        self._got.append(port)
+        return port
+
+    def holds(self, port: int) -> bool:
+        """True if this write has taken it."""
+        return port in self._got
+
+    def undo(self) -> None:
+        """Gives back what it has taken."""
+        if not self._dry_run:
+            for port in self._got:
+                self._ports.release(port)
+        self._got.clear()
 
 
 def cluster_ips(service: Obj) -> list[str]:

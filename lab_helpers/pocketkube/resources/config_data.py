@@ -40,7 +40,7 @@ class ConfigMapStrategy(Strategy):
             causes += [invalid_value(f"binaryData[{key}]", key, problem) for problem in config_key_problems(key)]
         size = sum(len(value.encode()) for value in data.values())
         size += sum(len(base64.b64decode(value)) for value in binary.values())
-        return [*causes, too_long("", _LIMIT)] if size > _LIMIT else causes
+        return [*causes, too_long("[]", _LIMIT)] if size > _LIMIT else causes
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """A sealed object stays as it is."""

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from ..api.status import Cause, invalid_value, not_supported, required
 from ..objects import Obj
-from .metadata import validate_immutable
+from .label_selector import validate_kept_selector
 from .pod_warnings import template_warnings
 from .strategy import Strategy
-from .workload import default_template, validate_not_negative, validate_selected, validate_share
+from .workload import default_template, validate_counts, validate_not_negative, validate_selected, validate_share
 
+_STATUS_COUNTS = (
+    "currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady", "observedGeneration",
+    "updatedNumberScheduled", "numberAvailable", "numberUnavailable", "collisionCount",
+)  # fmt: skip
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 
 
@@ -56,6 +60,7 @@ class DaemonSetStrategy(Strategy):
             spec,
             owner="DaemonSet",
             empty="empty selector is invalid for daemonset",
+            malformed_too=None,
         )
         causes += validate_not_negative(spec, "minReadySeconds")
         causes += _validate_strategy(spec["updateStrategy"])
@@ -67,8 +72,11 @@ class DaemonSetStrategy(Strategy):
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """The selector is for life."""
-        fixed = validate_immutable(new["spec"].get("selector"), old["spec"].get("selector"), "spec.selector")
-        return self.validate(new) + fixed
+        return validate_kept_selector(new["spec"].get("selector"), old["spec"].get("selector")) + self.validate(new)
+
+    def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """Models ValidateDaemonSetStatus."""
+        return validate_counts(new.get("status") or {}, _STATUS_COUNTS)
 
 
 def _count_template(obj: Obj, number: int) -> None:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from ..api.status import Cause, invalid_value, not_supported
 from ..objects import Obj
-from .label_selector import validate_label_selector
+from .label_selector import shown_selector, validate_label_selector
+from .naming import path_segment_problems
 from .strategy import Strategy
-from .workload import validate_share
+from .workload import validate_percentage, validate_share
 
 _UNHEALTHY = ("AlwaysAllow", "IfHealthyBudget")
 
@@ -19,6 +20,10 @@ class PodDisruptionBudgetStrategy(Strategy):
 
     tracks_generation = True
     unconditional_update = False
+
+    def name_problems(self, name: str) -> list[str]:
+        """Anything that fits into a path."""
+        return path_segment_problems(name)
 
     def default(self, obj: Obj) -> None:
         """A budget without a selector selects nothing."""
@@ -34,15 +39,26 @@ class PodDisruptionBudgetStrategy(Strategy):
     def validate(self, obj: Obj) -> list[Cause]:
         """Models ValidatePodDisruptionBudgetSpec."""
         spec = obj["spec"]
+        causes: list[Cause] = []
         bounds = [field for field in ("minAvailable", "maxUnavailable") if spec.get(field) is not None]
         if len(bounds) == 2:
             why = "minAvailable and maxUnavailable cannot be both set"
-            return [invalid_value("spec", spec, why)]
-        causes: list[Cause] = []
+            causes.append(invalid_value("spec", _shown(spec), why))
         for field in bounds:
-            causes += validate_share(spec[field], f"spec.{field}")
+            causes += validate_share(spec[field], f"spec.{field}") + validate_percentage(spec[field], f"spec.{field}")
         causes += validate_label_selector(spec.get("selector") or {}, "spec.selector")
         policy = spec.get("unhealthyPodEvictionPolicy")
         if policy is not None and policy not in _UNHEALTHY:
             causes.append(not_supported("spec.unhealthyPodEvictionPolicy", policy, _UNHEALTHY))
         return causes
+
+
+def _shown(spec: Obj) -> Obj:
+    """A budget as messages show it: the server's own type."""
+    selector = spec.get("selector")
+    return {
+        "MinAvailable": spec.get("minAvailable"),
+        "Selector": None if selector is None else shown_selector(selector),
+        "MaxUnavailable": spec.get("maxUnavailable"),
+        "UnhealthyPodEvictionPolicy": spec.get("unhealthyPodEvictionPolicy"),
+    }

@@ -9,9 +9,9 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from ..api.status import Cause, invalid_value, not_supported, required
+from ..api.status import Cause, forbidden_field, invalid_value, not_supported, required, too_long
 from ..objects import Obj
-from .causes import invalid_each
+from .causes import invalid_each, validate_prefixed_path
 from .label_selector import validate_label_selector
 from .metadata import validate_immutable
 from .naming import (
@@ -29,6 +29,8 @@ from .strategy import Strategy
 _NO_INGRESS = "this cluster stores Ingresses but runs no ingress controller: no traffic follows this object"
 _NO_POLICY = "this cluster stores NetworkPolicies but does not enforce them: every Pod can still reach every other"
 _NOT_IN_PATHS = ("//", "/./", "/../", "%2f", "%2F")
+_LONGEST_CONTROLLER = 250
+_SCOPES = ("Cluster", "Namespace")
 _CLASS = "kubernetes.io/ingress.class"
 _PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
 _DIRECTIONS = ("Ingress", "Egress")
@@ -76,14 +78,20 @@ class IngressClassStrategy(Strategy):
 
     tracks_generation = True
 
+    def default(self, obj: Obj) -> None:
+        """Models SetDefaults_IngressClass."""
+        parameters = (obj.get("spec") or {}).get("parameters")
+        if parameters is not None and parameters.get("scope") is None:
+            parameters["scope"] = "Cluster"
+
     def validate(self, obj: Obj) -> list[Cause]:
         """Models validateIngressClassSpec."""
-        controller = (obj.get("spec") or {}).get("controller") or ""
-        if "/" not in controller:
-            why = 'must be a domain-prefixed path (such as "acme.io/foo")'
-            return [required("spec.controller")] if not controller else [_invalid_controller(controller, why)]
-        domain = controller.partition("/")[0]
-        return [_invalid_controller(controller, problem) for problem in subdomain_problems(domain)]
+        spec = obj.get("spec") or {}
+        controller, path = spec.get("controller") or "", "spec.controller"
+        causes = [too_long(path, _LONGEST_CONTROLLER)] if len(controller.encode()) > _LONGEST_CONTROLLER else []
+        causes += validate_prefixed_path(controller, path)
+        parameters = spec.get("parameters")
+        return causes if parameters is None else causes + _validate_parameters(parameters, "spec.parameters")
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """The controller is for life."""
@@ -93,6 +101,27 @@ class IngressClassStrategy(Strategy):
     def warnings(self, new: Obj, old: Obj | None) -> list[str]:
         """That nobody acts on it."""
         return [_NO_INGRESS]
+
+
+def _validate_parameters(parameters: Obj, path: str) -> list[Cause]:
+    """Models validateIngressClassParametersReference."""
+    group, scope, namespace = (parameters.get(field) for field in ("apiGroup", "scope", "namespace"))
+    causes = [] if group is None else invalid_each(f"{path}.apiGroup", group, subdomain_problems(group))
+    for field in ("kind", "name"):
+        value = parameters.get(field) or ""
+        if value:
+            causes += invalid_each(f"{path}.{field}", value, path_segment_problems(value))
+        else:
+            causes.append(required(f"{path}.{field}"))
+    if scope not in _SCOPES:
+        causes.append(not_supported(f"{path}.scope", scope, _SCOPES))
+    elif scope == "Namespace" and namespace is None:
+        causes.append(required(f"{path}.namespace", "`parameters.scope` is set to 'Namespace'"))
+    elif scope == "Namespace":
+        causes += invalid_each(f"{path}.namespace", namespace, label_problems(str(namespace)))
+    elif namespace is not None:
+        causes.append(forbidden_field(f"{path}.namespace", "`parameters.scope` is set to 'Cluster'"))
+    return causes
 
 
 class NetworkPolicyStrategy(Strategy):
@@ -132,10 +161,6 @@ class NetworkPolicyStrategy(Strategy):
     def warnings(self, new: Obj, old: Obj | None) -> list[str]:
         """That nobody acts on it."""
         return [_NO_POLICY]
-
-
-def _invalid_controller(controller: str, why: str) -> Cause:
-    return invalid_value("spec.controller", controller, why)
 
 
 def _validate_rule(rule: Obj, path: str) -> list[Cause]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..api.status import Cause, forbidden_field, invalid_value, required
 from ..objects import Obj
-from .metadata import validate_labels
+from .metadata import IMMUTABLE, validate_labels
 from .naming import label_key_problems, label_value_problems
 
 
@@ -16,10 +16,20 @@ def validate_label_selector(selector: Obj, path: str) -> list[Cause]:
     return causes
 
 
+def validate_kept_selector(new: Obj | None, old: Obj | None, path: str = "spec.selector") -> list[Cause]:
+    """A selector that is for life."""
+    return [] if new == old else [invalid_value(path, None if new is None else shown_selector(new), IMMUTABLE)]
+
+
 def shown_selector(selector: Obj) -> Obj:
-    """A selector as messages show it: every expression has a key and an operator, even an empty one."""
-    shown = {"matchLabels": selector["matchLabels"]} if selector.get("matchLabels") else {}
-    expressions = [{"key": "", "operator": "", **expression} for expression in selector.get("matchExpressions") or []]
+    """A selector as messages show it: labels sorted, and every expression with a key and an operator first."""
+    labels = selector.get("matchLabels") or {}
+    shown: Obj = {"matchLabels": {key: labels[key] for key in sorted(labels)}} if labels else {}
+    expressions = [
+        {key: expression.get(key) or "" for key in ("key", "operator")}
+        | ({"values": expression["values"]} if expression.get("values") else {})
+        for expression in selector.get("matchExpressions") or []
+    ]
     return {**shown, "matchExpressions": expressions} if expressions else shown
 
 

@@ -32,6 +32,8 @@ _SHOWN_INSTEAD = {("min", "default"): "min", ("default", "max"): "max"}
 class LimitRangeStrategy(Strategy):
     """Bounds of a namespace."""
 
+    creates_on_update = True
+
     def default(self, obj: Obj) -> None:
         """Models SetDefaults_LimitRangeItem."""
         for item in obj.setdefault("spec", {}).get("limits") or []:

@@ -5,9 +5,11 @@ Models core/validation ValidateNode and coordination/validation ValidateLease (v
 
 from __future__ import annotations
 
-from ..api.status import Cause, invalid_value, not_supported, required
+from dataclasses import replace
+
+from ..api.status import Cause, duplicate, invalid_value, not_supported, required
 from ..objects import Obj
-from .naming import cidr_problems, label_key_problems
+from .naming import cidr_problems, label_key_problems, label_value_problems
 from .strategy import Strategy
 
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
@@ -30,14 +32,23 @@ class NodeStrategy(Strategy):
         """Taints and address ranges."""
         spec = obj["spec"]
         causes: list[Cause] = []
+        seen: set[tuple[str, str]] = set()
         for index, taint in enumerate(spec.get("taints") or []):
-            path, key = f"spec.taints[{index}]", taint.get("key") or ""
+            # Upstream's path: taints once were an annotation.
+            path, key = f"metadata.taints[{index}]", taint.get("key") or ""
             causes += [invalid_value(f"{path}.key", key, problem) for problem in label_key_problems(key)]
-            effect = taint.get("effect") or ""
+            effect, value = taint.get("effect") or "", taint.get("value") or ""
+            if problems := label_value_problems(value):
+                causes.append(invalid_value(f"{path}.value", value, ";".join(problems)))
             if not effect:
                 causes.append(required(f"{path}.effect"))
             elif effect not in _EFFECTS:
                 causes.append(not_supported(f"{path}.effect", effect, _EFFECTS))
+            if (effect, key) in seen:
+                shown = {"Key": key, "Value": value, "Effect": effect, "TimeAdded": taint.get("timeAdded")}
+                twice = duplicate(path, shown)
+                causes.append(replace(twice, message=f"{twice.message}: taints must be unique by key and effect pair"))
+            seen.add((effect, key))
         for index, cidr in enumerate(spec.get("podCIDRs") or []):
             causes += [invalid_value(f"spec.podCIDRs[{index}]", cidr, problem) for problem in cidr_problems(cidr)]
         return causes

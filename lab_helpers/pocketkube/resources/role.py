@@ -12,6 +12,7 @@ from ..api.request import RequestContext
 from ..api.status import Cause, invalid_value, not_supported, required
 from ..objects import Obj
 from .causes import invalid_each
+from .label_selector import validate_label_selector
 from .naming import path_segment_problems, subdomain_problems
 from .strategy import Strategy
 
@@ -61,7 +62,8 @@ class RoleStrategy(Strategy):
         causes: list[Cause] = []
         for index, rule in enumerate(obj.get("rules") or []):
             causes += self._validate_rule(rule, f"rules[{index}]")
-        return causes
+        gathered = obj.get("aggregationRule")
+        return causes if gathered is None else causes + _validate_gathering(gathered, "aggregationRule")
 
     def _validate_rule(self, rule: Obj, path: str) -> list[Cause]:
         causes: list[Cause] = []
@@ -70,7 +72,7 @@ class RoleStrategy(Strategy):
         urls = rule.get("nonResourceURLs") or []
         if urls and self._namespaced:
             why = "namespaced rules cannot apply to non-resource URLs"
-            return [*causes, invalid_value(f"{path}.nonResourceURLs", urls, why)]
+            causes.append(invalid_value(f"{path}.nonResourceURLs", urls, why))
         if urls:
             if rule.get("apiGroups") or rule.get("resources") or rule.get("resourceNames"):
                 why = "rules cannot apply to both regular resources and non-resource URLs"
@@ -148,6 +150,20 @@ class RoleBindingStrategy(Strategy):
         else:
             causes.append(not_supported(f"{path}.kind", kind, ["ServiceAccount", "User", "Group"]))
         return causes
+
+
+def _validate_gathering(rule: Obj, path: str) -> list[Cause]:
+    """Which other ClusterRoles a ClusterRole is made of."""
+    path, selectors = f"{path}.clusterRoleSelectors", rule.get("clusterRoleSelectors") or []
+    if not selectors:
+        return [required(path, "at least one clusterRoleSelector required if aggregationRule is non-nil")]
+    causes: list[Cause] = []
+    for index, selector in enumerate(selectors):
+        malformed = validate_label_selector(selector, f"{path}[{index}]")
+        causes += malformed
+        if malformed:
+            causes.append(invalid_value(f"{path}[{index}]", None, "invalid label selector."))
+    return causes
 
 
 def _rule(group: str, resources: Iterable[str], verbs: Iterable[str]) -> Obj:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..api.status import Cause, StatusError, invalid_value
 from ..objects import Obj, name_of, namespace_of
 from .addresses import address_warnings, range_warnings
-from .allocators import NodePortAllocator, NotAllocated, ServiceIPAllocator, cluster_ips, node_ports
+from .allocators import NodePortAllocator, NotAllocated, PortOperation, ServiceIPAllocator, cluster_ips, node_ports
 from .naming import label_problems
 from .service_validation import (
     TOPOLOGY_HINTS,
@@ -169,10 +169,11 @@ class ServiceStrategy(Strategy):
 
     def _allocate(self, new: Obj, old: Obj | None, dry_run: bool) -> Undo:
         addresses: set[str] = set()
-        ports: set[int] = set()
+        ports = PortOperation(self._ports, dry_run=dry_run)
 
         def undo() -> None:
-            self._give_back(addresses, ports)
+            self._give_back(addresses, set())
+            ports.undo()
 
         try:
             self._allocate_address(new, old, addresses, dry_run)
@@ -202,7 +203,7 @@ class ServiceStrategy(Strategy):
     def _asked_address(self, new: Obj, asked: str, dry_run: bool) -> str:
         try:
             if dry_run:
-                self._addresses.check(asked)
+                self._addresses.check(asked, dry_run=True)
             else:
                 self._addresses.allocate(asked, namespace_of(new), name_of(new))
         except NotAllocated as error:
@@ -218,50 +219,43 @@ class ServiceStrategy(Strategy):
         except NotAllocated as error:
             raise StatusError.internal(f"failed to allocate a serviceIP: {error}") from None
 
-    def _allocate_ports(self, new: Obj, old: Obj | None, got: set[int]) -> None:
-        spec = new["spec"]
-        held = node_ports(old) if old else set()
-        given: dict[int, int] = {}
+    def _allocate_ports(self, new: Obj, old: Obj | None, got: PortOperation) -> None:
+        spec, held = new["spec"], node_ports(old) if old else set()
         if needs_node_port(spec):
-            wants = spec["type"] == "NodePort" or spec.get("allocateLoadBalancerNodePorts") is not False
-            # Asked ports first, so that none of them is given away to a port that doesn't mind.
-            for index, port in enumerate(spec.get("ports") or []):
-                if port.get("nodePort") and given.get(port.get("port", 0)) != port["nodePort"]:
-                    path = f"spec.ports[{index}].nodePort"
-                    self._take_port(new, path, port["nodePort"], held | (got if old else set()), got)
-                    given.setdefault(port.get("port", 0), port["nodePort"])
-            for port in spec.get("ports") or []:
-                if wants and not port.get("nodePort"):
-                    port["nodePort"] = self._shared_port(spec, given, port) or self._next_port(got)
-                    given.setdefault(port.get("port", 0), port["nodePort"])
-        if needs_health_check_port(spec):
-            if spec.get("healthCheckNodePort"):
-                self._take_port(new, "spec.healthCheckNodePort", spec["healthCheckNodePort"], held, got)
+            if old is None:
+                self._init_node_ports(new, got)
             else:
-                spec["healthCheckNodePort"] = self._next_port(got)
+                self._update_node_ports(new, held, got)
+        if needs_health_check_port(spec):
+            if not spec.get("healthCheckNodePort"):
+                spec["healthCheckNodePort"] = _next_port(got)
+            elif spec["healthCheckNodePort"] not in held:
+                _take_port(new, "spec.healthCheckNodePort", spec["healthCheckNodePort"], got)
 
-    def _shared_port(self, spec: Obj, given: dict[int, int], port: Obj) -> int | None:
-        """The same port number under another protocol shares its nodePort."""
-        candidate = given.get(port.get("port", 0))
-        used = {(other.get("protocol"), other.get("nodePort")) for other in spec["ports"]}
-        return candidate if candidate and (port["protocol"], candidate) not in used else None
+    def _init_node_ports(self, new: Obj, got: PortOperation) -> None:
+        """Ports of a new Service: equal port numbers, of whatever protocol, share one. Models initNodePorts."""
+        shared: dict[int, int] = {}
+        for index, port in _asked_first(new["spec"]):
+            number, asked = port.get("port", 0), port.get("nodePort") or 0
+            if asked and asked != shared.get(number):
+                _take_port(new, f"spec.ports[{index}].nodePort", asked, got)
+            elif not asked:
+                port["nodePort"] = shared.get(number) or _next_port(got)
+            shared.setdefault(number, port["nodePort"])
 
-    def _take_port(self, obj: Obj, path: str, port: int, held: set[int], got: set[int]) -> None:
-        if port in held:
-            return
-        try:
-            self._ports.allocate(port)
-        except NotAllocated as error:
-            raise _invalid(obj["metadata"].get("name") or "", invalid_value(path, port, str(error))) from None
-        got.add(port)
-
-    def _next_port(self, got: set[int]) -> int:
-        try:
-            port = self._ports.allocate_next()
-        except NotAllocated as error:
-            raise StatusError.internal(f"failed to allocate a nodePort: {error}") from None
-        got.add(port)
-        return port
+    def _update_node_ports(self, new: Obj, held: set[int], got: PortOperation) -> None:
+        """Ports that an update asks for beside those `held`. Models updateNodePorts."""
+        seen: set[tuple[str, int]] = set()
+        for index, port in _asked_first(new["spec"]):
+            asked = port.get("nodePort") or 0
+            if not asked:
+                port["nodePort"] = _next_port(got)
+            elif asked not in held and not got.holds(asked):
+                _take_port(new, f"spec.ports[{index}].nodePort", asked, got)
+            key = (port["protocol"], port["nodePort"])
+            if key in seen:
+                raise StatusError.unclassified(f"duplicate nodePort: {{{key[0]} {key[1]}}}")
+            seen.add(key)
 
     def _init_families(self, new: Obj, old: Obj | None) -> None:
         """One family, IPv4: this cluster is not dual-stack. Models initIPFamilyFields."""
@@ -309,6 +303,27 @@ def _address_warnings(spec: Obj, fields: tuple[str, ...]) -> list[str]:
         check = range_warnings if field == "loadBalancerSourceRanges" else address_warnings
         found += [text for index, item in enumerate(value) for text in check(item, f"spec.{field}[{index}]")]
     return found
+
+
+def _asked_first(spec: Obj) -> list[tuple[int, Obj]]:
+    """The ports that get a number on the nodes; those that ask for one first: it must not be given away."""
+    wants = spec["type"] == "NodePort" or spec.get("allocateLoadBalancerNodePorts") is not False
+    ports = [(index, port) for index, port in enumerate(spec.get("ports") or []) if wants or port.get("nodePort")]
+    return sorted(ports, key=lambda entry: not entry[1].get("nodePort"))
+
+
+def _take_port(obj: Obj, path: str, port: int, got: PortOperation) -> None:
+    try:
+        got.allocate(port)
+    except NotAllocated as error:
+        raise _invalid(obj["metadata"].get("name") or "", invalid_value(path, port, str(error))) from None
+
+
+def _next_port(got: PortOperation) -> int:
+    try:
+        return got.allocate_next()
+    except NotAllocated as error:
+        raise StatusError.internal(f"failed to allocate a nodePort: {error}") from None
 
 
 def _invalid(name: str, *causes: Cause) -> StatusError:

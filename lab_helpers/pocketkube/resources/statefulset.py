@@ -12,7 +12,7 @@ from .causes import invalid_each
 from .naming import label_problems
 from .pod_warnings import template_warnings
 from .strategy import Strategy
-from .workload import default_template, validate_not_negative, validate_selected
+from .workload import default_template, validate_counts, validate_not_negative, validate_selected
 
 _CHANGEABLE = (
     "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
@@ -74,7 +74,19 @@ class StatefulSetStrategy(Strategy):
             spec,
             owner="StatefulSet",
             empty="empty selector is invalid for statefulset",
+            malformed_too="",
         )
+
+    def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """Models ValidateStatefulSetStatusUpdate."""
+        status = new.get("status") or {}
+        parts = ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
+        counts = ("replicas", *parts, "observedGeneration", "collisionCount")
+        causes = validate_counts(status, counts, parts, "status.readyReplicas")
+        number, before = (obj.get("collisionCount") or 0 for obj in (status, old.get("status") or {}))
+        if number < before:
+            causes.append(invalid_value("status.collisionCount", number, "cannot be decremented"))
+        return causes
 
     def warnings(self, new: Obj, old: Obj | None) -> list[str]:
         """See `pod_warnings`."""

@@ -11,8 +11,7 @@ from typing import Any
 from ..api.selectors import compile_label_selector
 from ..api.status import NIL_MAP, Cause, forbidden_field, invalid_value, not_supported, required
 from ..objects import Obj, matches_labels
-from .label_selector import shown_selector, validate_label_selector
-from .metadata import validate_immutable
+from .label_selector import shown_selector, validate_kept_selector, validate_label_selector
 from .pod_defaults import default_pod_spec
 from .pod_validation import validate_template
 from .pod_warnings import template_warnings
@@ -42,8 +41,13 @@ def validate_not_negative(spec: Obj, *fields: str) -> list[Cause]:
     ]
 
 
-def _validate_status(status: Obj, counts: tuple[str, ...], parts: tuple[str, ...]) -> list[Cause]:
-    """A status whose counts are none, and whose parts of the Pods are more than there are."""
+def validate_counts(
+    status: Obj, counts: tuple[str, ...], parts: tuple[str, ...] = (), ready: str = "readyReplicas"
+) -> list[Cause]:
+    """A status whose counts are none, and whose parts of the Pods are more than there are.
+
+    `ready` is what the text calls the Pods that are ready.
+    """
     given = {field: status.get(field) or 0 for field in {"replicas", *counts, *parts}}
     causes = [invalid_value(f"status.{field}", given[field], _NOT_NEGATIVE) for field in counts if given[field] < 0]
     causes += [
@@ -51,9 +55,9 @@ def _validate_status(status: Obj, counts: tuple[str, ...], parts: tuple[str, ...
         for field in parts
         if given[field] > given["replicas"]
     ]
-    available = given["availableReplicas"]
-    if available > given["readyReplicas"]:
-        causes.append(invalid_value("status.availableReplicas", available, "cannot be greater than readyReplicas"))
+    available = given.get("availableReplicas", 0)
+    if parts and available > given["readyReplicas"]:
+        causes.append(invalid_value("status.availableReplicas", available, f"cannot be greater than {ready}"))
     return causes
 
 
@@ -62,8 +66,12 @@ def validate_selected(
     *,
     owner: str = "ReplicaSet",
     empty: str = "empty selector is invalid for deployment",
+    malformed_too: str | None = "invalid label selector",
 ) -> list[Cause]:
-    """Selector and template, and that the one selects the Pods of the other. `owner` and `empty` go into the texts."""
+    """Selector and template, and that the one selects the Pods of the other. `owner` and `empty` go into the texts.
+
+    `malformed_too` is said of the whole of a malformed selector, too; None says nothing.
+    """
     selector = spec.get("selector")
     malformed = validate_label_selector(selector or {}, "spec.selector")
     causes = list(malformed)
@@ -72,7 +80,9 @@ def validate_selected(
     elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
         causes.append(invalid_value("spec.selector", shown_selector(selector), empty))
     if malformed:
-        return [*causes, invalid_value("spec.selector", shown_selector(selector or {}), "invalid label selector")]
+        if malformed_too is not None:
+            causes.append(invalid_value("spec.selector", shown_selector(selector or {}), malformed_too))
+        return causes
     labels = _template_labels(spec["template"])
     if selector is None or not compile_label_selector(selector).matches(labels or {}):
         causes.append(invalid_value(_LABELS, NIL_MAP if labels is None else labels, _MISMATCH))
@@ -107,14 +117,13 @@ class ReplicaSetStrategy(Strategy):
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """The selector is for life."""
-        fixed = validate_immutable(new["spec"].get("selector"), old["spec"].get("selector"), "spec.selector")
-        return self.validate(new) + fixed
+        return self.validate(new) + validate_kept_selector(new["spec"].get("selector"), old["spec"].get("selector"))
 
     def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Models ValidateReplicaSetStatus."""
         parts = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
         counts = ("replicas", *parts, "observedGeneration", "terminatingReplicas")
-        return _validate_status(new.get("status") or {}, counts, parts)
+        return validate_counts(new.get("status") or {}, counts, parts)
 
     def warnings(self, new: Obj, old: Obj | None) -> list[str]:
         """See `pod_warnings`."""
@@ -210,14 +219,13 @@ class DeploymentStrategy(Strategy):
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """The selector is for life."""
-        fixed = validate_immutable(new["spec"].get("selector"), old["spec"].get("selector"), "spec.selector")
-        return self.validate(new) + fixed
+        return self.validate(new) + validate_kept_selector(new["spec"].get("selector"), old["spec"].get("selector"))
 
     def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Models ValidateDeploymentStatus."""
         parts = ("updatedReplicas", "readyReplicas", "availableReplicas")
         counts = ("observedGeneration", "replicas", *parts, "unavailableReplicas", "terminatingReplicas")
-        return _validate_status(new.get("status") or {}, (*counts, "collisionCount"), parts)
+        return validate_counts(new.get("status") or {}, (*counts, "collisionCount"), parts)
 
 
 def _validate_strategy(strategy: Obj) -> list[Cause]:
@@ -237,9 +245,14 @@ def _validate_strategy(strategy: Obj) -> list[Cause]:
     causes = validate_share(unavailable, f"{path}.maxUnavailable") + validate_share(surge, f"{path}.maxSurge")
     if _number(unavailable) == 0 and _number(surge) == 0:
         causes.append(invalid_value(f"{path}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0"))
-    if isinstance(unavailable, str) and _number(unavailable) > 100:
-        causes.append(invalid_value(f"{path}.maxUnavailable", unavailable, "must not be greater than 100%"))
-    return causes
+    return causes + validate_percentage(unavailable, f"{path}.maxUnavailable")
+
+
+def validate_percentage(value: Any, path: str) -> list[Cause]:
+    """A share that is more than the whole."""
+    if isinstance(value, str) and value.endswith("%") and _number(value) > 100:
+        return [invalid_value(path, value, "must not be greater than 100%")]
+    return []
 
 
 def validate_share(value: Any, path: str) -> list[Cause]:
