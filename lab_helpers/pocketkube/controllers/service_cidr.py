@@ -30,6 +30,7 @@ from .events import EventRecorder
 
 _IN_USE = "There are still IPAddresses referencing the ServiceCIDR, please remove them or create a new ServiceCIDR"
 _READY = "Kubernetes Service CIDR is ready"
+_DEFAULT_READY = "Kubernetes default Service CIDR is ready"
 
 
 class ServiceCIDRController(Controller):
@@ -58,7 +59,7 @@ class ServiceCIDRController(Controller):
             return
         if not is_deleting(current):
             await self._protect(current)
-            await self._say(current, "True", "", _READY)
+            await self._say(current, "True", "", _DEFAULT_READY if key == DEFAULT else _READY)
         elif self._is_needed(current):
             await self._say(current, "False", "Terminating", _IN_USE)
         elif FINALIZER in _finalizers(current):

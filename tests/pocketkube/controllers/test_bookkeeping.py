@@ -173,3 +173,17 @@ def test_two_budgets_for_one_pod_are_one_too_many(tmp_path: Path) -> None:
             await evict(cluster, await cluster.until(running))
 
     play(tmp_path, scenario)
+
+
+def test_the_default_range_and_others_are_told_apart_by_their_conditions(tmp_path: Path) -> None:
+    async def scenario(cluster: Cluster) -> None:
+        more = {"metadata": {"name": "more"}, "spec": {"cidrs": ["10.97.0.0/24"]}}
+        await cluster.client.create("servicecidrs.networking.k8s.io", more)
+        await cluster.settle()
+        ranges = await cluster.list("servicecidrs.networking.k8s.io", None)
+        assert {name_of(each): each["status"]["conditions"][0]["message"] for each in ranges} == {
+            "kubernetes": "Kubernetes default Service CIDR is ready",
+            "more": "Kubernetes Service CIDR is ready",
+        }
+
+    play(tmp_path, scenario)
