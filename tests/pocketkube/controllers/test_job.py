@@ -221,7 +221,7 @@ def test_an_index_with_a_limit_of_its_own_fails_alone(tmp_path: Path) -> None:
 
 def test_enough_indexes_are_enough_for_a_success_policy(tmp_path: Path) -> None:
     async def scenario(cluster: Cluster) -> None:
-        policy = {"rules": [{"succeededIndexes": "3,0", "succeededCount": 1}]}
+        policy = {"rules": [{"succeededIndexes": "0,3", "succeededCount": 1}]}
         await cluster.client.create("jobs.batch", indexed(completions=4, parallelism=4, successPolicy=policy))
         await end_index(cluster, 0, "Succeeded")
         found = await cluster.until(lambda: ended(cluster, "Complete"))
