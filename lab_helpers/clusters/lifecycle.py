@@ -54,38 +54,45 @@ def start(
 
     Returns seconds from the start to each step. An interrupt, like any failure, ends what was begun.
     """
-    lock = _claim(config)
+    # An interrupt between the folder and the supervisor would leave the one behind, and lose sight of the other.
+    unheld = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
     try:
-        _refuse_if_stale(config, resume)
-        StateDir(config.state_dir).write_choices(config.choices)
-        return _start(config, lock, on_progress, resume=resume, api_port=api_port)
+        lock = _claim(config)
+        try:
+            _refuse_if_stale(config, resume)
+            StateDir(config.state_dir).write_choices(config.choices)
+            return _start(config, lock, on_progress, unheld, resume=resume, api_port=api_port)
+        finally:
+            os.close(lock)  # The supervisor has a copy, if it lives.
     finally:
-        os.close(lock)  # The supervisor has a copy, if it lives.
+        signal.pthread_sigmask(signal.SIG_SETMASK, unheld)
 
 
 def _start(
-    config: ClusterConfig, lock: int, on_progress: Callable[[str], None], *, resume: bool, api_port: int
+    config: ClusterConfig,
+    lock: int,
+    on_progress: Callable[[str], None],
+    unheld: set[int | signal.Signals],
+    *,
+    resume: bool,
+    api_port: int,
 ) -> dict[str, float]:
+    """Called, and left, with interrupts held back; `unheld` is the mask under which to wait."""
     reader, writer = os.pipe()
     with os.fdopen(reader, encoding="utf-8") as reports:
-        # An interrupt in the middle of starting the supervisor would lose sight of it, and it would go on unseen.
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
+        supervisor = _spawn(config, lock, writer, api_port)
         try:
-            supervisor = _spawn(config, lock, writer, api_port)
-            try:
-                signal.pthread_sigmask(signal.SIG_SETMASK, held)
-                os.close(writer)
-                return _follow(reports, on_progress)
-            except BaseException:
-                signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
-                _end(supervisor.pid)
-                supervisor.wait()
-                if not resume:
-                    _wait_until_released(StateDir(config.state_dir))
-                    _remove(config.state_dir)
-                raise
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            signal.pthread_sigmask(signal.SIG_SETMASK, unheld)
+            os.close(writer)
+            return _follow(reports, on_progress)
+        except BaseException:
+            signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
+            _end(supervisor.pid)
+            supervisor.wait()
+            if not resume:
+                _wait_until_released(StateDir(config.state_dir))
+                _remove(config.state_dir)
+            raise
 
 
 def delete(config: ClusterConfig) -> bool:
@@ -94,18 +101,22 @@ def delete(config: ClusterConfig) -> bool:
     if not folder.is_dir():
         return False
     state = StateDir(folder)
-    if pid := _supervisor_of(state):
-        _end(pid)
-    _wait_until_released(state)
-    try:
-        lock = state.take(Lock.SUPERVISOR)
-    except FileNotFoundError:
-        return True  # Whoever started it has cleaned up.
-    except BlockingIOError:
-        raise _taken(config) from None
-    _remove(folder)
-    os.close(lock)
-    return True
+    deadline = time.monotonic() + SIGN_DEADLINE
+    while True:
+        if pid := _supervisor_of(state):
+            _end(pid)
+        _wait_until_released(state)
+        try:
+            lock = state.take(Lock.SUPERVISOR)
+        except FileNotFoundError:
+            return True  # Whoever started it has cleaned up.
+        except BlockingIOError:
+            if time.monotonic() < deadline:
+                continue  # Somebody has begun to start it in this moment.
+            raise _taken(config) from None
+        _remove(folder)
+        os.close(lock)
+        return True
 
 
 def _supervisor_of(state: StateDir) -> int | None:

@@ -203,7 +203,7 @@ def test_a_taken_port_is_named(own_cluster: EmbeddedCluster) -> None:
 def test_no_user_namespaces_is_said_and_leaves_nothing(own_cluster: EmbeddedCluster) -> None:
     forbid = "echo 0 > /proc/sys/user/max_user_namespaces"
     without_rights = "setpriv --bounding-set=-all --inh-caps=-all --no-new-privs"
-    command = f"{forbid}; exec {without_rights} {sys.executable} -m lab_helpers up --name own"
+    command = f"{forbid}; exec {without_rights} {sys.executable} -m lab_helpers up --engine kernel --name own"
     refused = subprocess.run(["unshare", "-Ur", "sh", "-c", command], capture_output=True, text=True, timeout=60)
     assert refused.returncode == 8, refused.stderr
     assert "max_user_namespaces" in refused.stderr
@@ -216,7 +216,7 @@ def test_no_iptables_is_said_with_the_command_that_installs_it(own_cluster: Embe
         "for f in /usr/sbin/iptables* /usr/sbin/xtables* /sbin/iptables* /sbin/xtables*; do"
         ' if [ -f "$f" ]; then mount --bind /dev/null "$(readlink -f "$f")" 2>/dev/null; fi; done;'
     )
-    command = f"{hide} exec {sys.executable} -m lab_helpers up --name own"
+    command = f"{hide} exec {sys.executable} -m lab_helpers up --engine kernel --name own"
     refused = subprocess.run(["unshare", "-Urm", "sh", "-c", command], capture_output=True, text=True, timeout=60)
     assert refused.returncode == 7, refused.stderr
     assert re.search(r"iptables.*install", refused.stderr, re.DOTALL)
