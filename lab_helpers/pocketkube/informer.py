@@ -198,23 +198,38 @@ class SharedInformers:
         self._client = client
         self._clock = clock or Clock()
         self._informers: dict[str, Informer] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
 
     def get(self, resource: str) -> Informer:
-        """The informer of that resource; ask for it before `run`."""
+        """The informer of that resource. One that is asked for late, for a custom kind, starts at once."""
         if resource not in self._informers:
             self._informers[resource] = Informer(self._client, resource, clock=self._clock)
+            if self._group is not None:
+                self._start(resource, self._group)
         return self._informers[resource]
+
+    def drop(self, resource: str) -> None:
+        """Ends the informer of a resource that is served no more."""
+        self._informers.pop(resource, None)
+        task = self._running.pop(resource, None)
+        if task is not None:
+            task.cancel()
+
+    def _start(self, resource: str, group: asyncio.TaskGroup) -> None:
+        self._running[resource] = group.create_task(self._informers[resource].run(), name=f"informer {resource}")
 
     async def wait_synced(self) -> None:
         """Waits until every informer has its first list."""
-        for informer in self._informers.values():
+        for informer in list(self._informers.values()):
             await informer.synced.wait()
 
     async def run(self) -> None:
         """Runs them all until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for informer in self._informers.values():
-                group.create_task(informer.run(), name=f"informer {informer.resource}")
+            self._group = group
+            for resource in self._informers:
+                self._start(resource, group)
 
 
 class Controller:

@@ -37,6 +37,9 @@ ZERO: Mapping[str, Any] = MappingProxyType({"string": "", "bool": False, "int32"
 
 _META_KINDS = {"DeleteOptions": "meta.v1.DeleteOptions", "WatchEvent": "meta.v1.WatchEvent"}
 
+ANY: TypeName = "Any"
+"""The type of a value of which the schema says nothing: a map of such values, or a leaf, as is found."""
+
 _MODULES = {
     "apiextensions": "apiextensions-apiserver.pkg.apis.",
     "apiregistration": "kube-aggregator.pkg.apis.",
@@ -89,6 +92,25 @@ class Field:
         return self.type not in SCALARS
 
 
+_registered: dict[TypeName, tuple[Mapping[str, Field], bool, bool]] = {}
+"""Types of custom kinds: fields, whether others may stand beside them, whether values are owned as a whole."""
+
+
+def register(type_name: TypeName, known: Mapping[str, Field], *, is_open: bool, is_atomic: bool) -> None:
+    """Adds a type of a custom kind. Its name must tell its content, for a name never changes its meaning."""
+    _registered[type_name] = (MappingProxyType(dict(known)), is_open, is_atomic)
+
+
+def is_registered(type_name: TypeName) -> bool:
+    """True if a custom kind's type of that name is there."""
+    return type_name in _registered
+
+
+def is_open(type_name: TypeName) -> bool:
+    """True of a struct in which fields may stand that its type does not know."""
+    return type_name == ANY or (type_name in _registered and _registered[type_name][1])
+
+
 @functools.cache
 def _table() -> dict[str, Any]:
     path = Path(__file__).with_name("schema_data") / "schema.json"
@@ -102,6 +124,8 @@ def _atomic_types() -> frozenset[str]:
 
 def is_atomic(type_name: TypeName) -> bool:
     """True if values of that struct are owned as a whole, wherever they are (`x-kubernetes-map-type: atomic`)."""
+    if type_name in _registered:
+        return _registered[type_name][2]
     return type_name in _atomic_types()
 
 
@@ -144,8 +168,10 @@ def openapi_name(type_name: TypeName) -> str:
 @functools.cache
 def fields(type_name: TypeName) -> Mapping[str, Field]:
     """The fields of a type, by JSON name; LookupError for an unknown type."""
-    if type_name in SCALARS:
+    if type_name in SCALARS or type_name == ANY:
         return MappingProxyType({})
+    if type_name in _registered:
+        return _registered[type_name][0]
     lines = _table()["types"].get(type_name)
     if lines is None:
         raise LookupError(f'no type "{type_name}" in the schema')

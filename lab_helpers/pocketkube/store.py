@@ -240,6 +240,11 @@ class Store:
                 names[name_of(change.object)] = change.previous
         return _ordered(objects, namespace)
 
+    def changes_of(self, resource: str) -> int:
+        """How often objects of a resource have been written in this process."""
+        shelf = self._shelf(resource)
+        return shelf.trimmed + len(shelf.changes)
+
     def watch(self, resource: str, namespace: str | None, revision: int) -> Watch:
         """The changes after a revision. Raises TooOld."""
         return Watch(self._shelf(resource), namespace, revision, lambda: self._revision)

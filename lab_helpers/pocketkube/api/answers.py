@@ -6,18 +6,21 @@ Models apiserver pkg/endpoints/handlers/responsewriters (v1.36).
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
 
 from aiohttp import web
 
+from ..custom.columns import cells_for, columns_for
+from ..custom.definition import CustomResource
 from ..objects import Obj
 from ..store import json_bytes
 from .negotiate import JSON, YAML, Representation, encode
 from .status import StatusError, invalid_value
-from .tables.table import IncludeObject, list_metadata_of, partial_metadata, table_of
+from .tables.table import IncludeObject, Layout, list_metadata_of, partial_metadata, table_of
 
 _COMPRESS_FROM = 128 * 1024
 _GZIP = 16 + zlib.MAX_WBITS
@@ -36,6 +39,11 @@ class Asked(Protocol):
         """Its query."""
         ...
 
+    @property
+    def custom(self) -> CustomResource | None:
+        """The custom kind that it is about."""
+        ...
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -47,13 +55,13 @@ class Answer:
 
 def answer_object(asked: Asked, answer: Answer, representation: Representation) -> web.Response:
     """One object, or a Status."""
-    body = encode_object(answer.object, representation, asked.query)
+    body = encode_object(answer.object, representation, asked.query, custom=asked.custom)
     return respond(asked.request, body, representation.media_type, answer.code)
 
 
 def answer_list(asked: Asked, found: Obj, representation: Representation) -> web.Response:
     """A list."""
-    body = _encode_list(found, representation, asked.query)
+    body = _encode_list(found, representation, asked.query, asked.custom)
     return respond(asked.request, body, representation.media_type)
 
 
@@ -97,12 +105,20 @@ def warning_header(text: str) -> str:
     return f'299 - "{printable}"'
 
 
-def encode_object(obj: Obj, representation: Representation, query: Mapping[str, str], *, headers: bool = True) -> bytes:
+def encode_object(
+    obj: Obj,
+    representation: Representation,
+    query: Mapping[str, str],
+    *,
+    headers: bool = True,
+    custom: CustomResource | None = None,
+) -> bytes:
     """One object in its representation. A Status is never transformed."""
     if representation.transform and obj.get("kind") != "Status":
         version = representation.version
         if representation.transform == "Table":
-            obj = make_table(obj["kind"], [obj], list_metadata_of(obj), version, query, headers=headers)
+            metadata = list_metadata_of(obj)
+            obj = make_table(obj["kind"], [obj], metadata, version, query, headers=headers, custom=custom)
         else:
             obj = partial_metadata(obj, version)
     if representation.media_type == YAML:
@@ -111,11 +127,19 @@ def encode_object(obj: Obj, representation: Representation, query: Mapping[str, 
 
 
 def make_table(
-    kind: str, items: Sequence[Obj], metadata: Obj, version: str, query: Mapping[str, str], *, headers: bool = True
+    kind: str,
+    items: Sequence[Obj],
+    metadata: Obj,
+    version: str,
+    query: Mapping[str, str],
+    *,
+    headers: bool = True,
+    custom: CustomResource | None = None,
 ) -> Obj:
     """The table of some objects as of now."""
-    include = _include_object(query)
-    return table_of(kind, items, metadata, datetime.now(UTC), version=version, include=include, headers=headers)
+    include, now = _include_object(query), datetime.now(UTC)
+    layout = Layout(columns_for(custom), partial(cells_for, custom)) if custom else None
+    return table_of(kind, items, metadata, now, version=version, include=include, headers=headers, layout=layout)
 
 
 def _include_object(query: Mapping[str, str]) -> IncludeObject:
@@ -131,13 +155,16 @@ def _include_object(query: Mapping[str, str]) -> IncludeObject:
     raise StatusError.bad_request(f"Unable to convert to Table as requested: {why}")
 
 
-def _encode_list(found: Obj, representation: Representation, query: Mapping[str, str]) -> bytes:
+def _encode_list(
+    found: Obj, representation: Representation, query: Mapping[str, str], custom: CustomResource | None
+) -> bytes:
     if not representation.transform and representation.media_type == JSON:
-        return _join_list(found)
+        # Whoever does not know a kind beforehand learns it from each item.
+        return _join_list(found, json_bytes if custom else _item)
     version, items = representation.version, found["items"]
     if representation.transform == "Table":
         kind = str(found["kind"]).removesuffix("List")
-        found = make_table(kind, items, found["metadata"], version, query)
+        found = make_table(kind, items, found["metadata"], version, query, custom=custom)
     elif representation.transform:
         found = {
             "kind": "PartialObjectMetadataList",
@@ -145,15 +172,15 @@ def _encode_list(found: Obj, representation: Representation, query: Mapping[str,
             "metadata": found["metadata"],
             "items": [partial_metadata(item, version) for item in items],
         }
-    else:
+    elif custom is None:
         found = {**found, "items": [_kindless(item) for item in found["items"]]}
     return encode(_plain(found), YAML) if representation.media_type == YAML else encode(found)
 
 
-def _join_list(found: Obj) -> bytes:
+def _join_list(found: Obj, encode_item: Callable[[Obj], bytes]) -> bytes:
     """A list from the encodings its items already have."""
     head = json_bytes({key: value for key, value in found.items() if key != "items"})
-    return head[:-1] + b',"items":[' + b",".join(_item(item) for item in found["items"]) + b"]}"
+    return head[:-1] + b',"items":[' + b",".join(encode_item(item) for item in found["items"]) + b"]}"
 
 
 def _item(obj: Obj) -> bytes:

@@ -7,6 +7,7 @@ Models apiserver pkg/registry/rest/delete.go, generic/registry/store.go and core
 from __future__ import annotations
 
 from ..clock import format_rfc3339, parse_rfc3339
+from ..custom.definition import DEFINITIONS
 from ..objects import Obj, copy, name_of, uid_of
 from ..resources.metadata import FOREGROUND, ORPHAN
 from ..resources.namespace import PROTECTED
@@ -30,6 +31,10 @@ def delete_object(
         ctx.warn(warning)
     if _is_pending(meta, options, registry, resource, current):
         return current
+    if resource.name == DEFINITIONS and not ctx.dry_run and not meta.get("deletionTimestamp"):
+        finalizers, status = registry.definitions.leaving(current)
+        current = registry.update_metadata(resource, current, {"finalizers": finalizers}, status=status)
+        meta = current["metadata"]
     changes = _marks(registry, resource, current, options)
     finalizers = changes.get("finalizers", meta.get("finalizers"))
     waits = bool(finalizers) or bool(changes.get("deletionGracePeriodSeconds"))

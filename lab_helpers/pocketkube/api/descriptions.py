@@ -10,23 +10,29 @@ import asyncio
 import sys
 
 from .. import schema
+from ..custom.catalogue import Served
 from .discovery import Document
 from .negotiate import encode
 from .openapi import build, document, group_version_of
 from .status import StatusError
-from .swagger import protobuf
+from .swagger import protobuf, protobuf_document
 from .swagger_protobuf import MEDIA_TYPE
 
 _SWAGGER = "v2"
 
 
-async def described_document(path: str) -> Document | None:
+async def described_document(path: str, served: Served) -> Document | None:
     """`/openapi/v3/<path>` with descriptions; None if nothing is there."""
-    return None if document(path) is None else Document(await _described(path))
+    found = document(path, served)
+    is_static = document(path) is not None
+    # A custom kind's descriptions are those that its definition gives.
+    return Document(await _described(path)) if found and is_static else found
 
 
-async def described_swagger() -> Document:
+async def described_swagger(served: Served) -> Document:
     """`/openapi/v2` as protobuf, with descriptions."""
+    if served.custom:
+        return protobuf_document(served)
     return Document(await _described(_SWAGGER), MEDIA_TYPE)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import platform
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from functools import cache, lru_cache
 from typing import Any
 
 from ..config import KUBERNETES_VERSION
+from ..custom.catalogue import STATIC, Served
+from ..custom.definition import CustomResource
 from ..objects import Obj
 from ..resources.table import RESOURCES, Resource
 from .negotiate import JSON, encode, parse_accept
@@ -65,34 +68,34 @@ class Document:
 
 
 @lru_cache(maxsize=64)
-def root_document(core: bool, accept: str, address: str) -> Document:
+def root_document(core: bool, accept: str, address: str, served: Served = STATIC) -> Document:
     """`/api` (core) or `/apis`, aggregated if the client can read that."""
     for clause in parse_accept(accept or "*/*"):
         parameters = clause.parameters
         if clause.media_type in (JSON, "*/*", "application/*") and "as" not in parameters:
-            return _document(_api_versions(address) if core else _group_list())
+            return _document(_api_versions(address) if core else _group_list(served))
         if clause.media_type == JSON and parameters.get("as") == "APIGroupDiscoveryList":
             version = parameters.get("v", "")
             if parameters.get("g") == "apidiscovery.k8s.io" and version in _AGGREGATED_VERSIONS:
                 content_type = f"{JSON};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
-                return Document(encode(_aggregated(core, version)), content_type)
+                return Document(encode(_aggregated(core, version, served)), content_type)
     raise StatusError(406, "NotAcceptable", f"only the following media types are accepted: {JSON}")
 
 
-@cache
-def group_document(group: str) -> Document | None:
+@lru_cache(maxsize=64)
+def group_document(group: str, served: Served = STATIC) -> Document | None:
     """`/apis/<group>`; None if it isn't served."""
-    if not group or group not in _groups():
+    if not group or group not in _groups(served):
         return None
-    return _document({"kind": "APIGroup", "apiVersion": "v1", **_group(group)})
+    return _document({"kind": "APIGroup", "apiVersion": "v1", **_group(group, served)})
 
 
-@cache
-def resources_document(group: str, version: str) -> Document | None:
+@lru_cache(maxsize=64)
+def resources_document(group: str, version: str, served: Served = STATIC) -> Document | None:
     """`/api/v1` and `/apis/<group>/<version>`; None if it isn't served."""
     group_version = f"{group}/{version}" if group else version
     names = [_legacy_review(review) for review in _reviews(group, version)]
-    for resource in group_versions().get((group, version), {}).values():
+    for resource in group_versions(served).get((group, version), {}).values():
         names += _legacy_entries(resource)
     if not names:
         return None
@@ -103,12 +106,12 @@ def resources_document(group: str, version: str) -> Document | None:
 
 def served_versions() -> list[tuple[str, str]]:
     """Every group and version that has anything."""
-    return [(group, version) for group in _groups() for version in _versions(group)]
+    return [(group, version) for group in _groups(STATIC) for version in _versions(group, STATIC)]
 
 
-def serves_group(group: str) -> bool:
+def serves_group(group: str, served: Served = STATIC) -> bool:
     """True if the group has any version."""
-    return group in _groups()
+    return group in _groups(served)
 
 
 @cache
@@ -135,65 +138,72 @@ def version_document() -> Document:
     )
 
 
-def paths() -> list[str]:
+def paths(served: Served = STATIC) -> list[str]:
     """Every path below `/` that can be read."""
-    served = [f"/apis/{group}/{version}" for group in _groups() for version in _versions(group) if group]
-    groups = [f"/apis/{group}" for group in _groups() if group]
+    versions = [f"/apis/{group}/{each}" for group in _groups(served) for each in _versions(group, served) if group]
+    groups = [f"/apis/{group}" for group in _groups(served) if group]
     fixed = ["/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics"]
     fixed += ["/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz", "/version"]
-    return sorted({*fixed, *groups, *served})
+    return sorted({*fixed, *groups, *versions})
 
 
 def _document(value: Any) -> Document:
     return Document(encode(value))
 
 
-def _groups() -> list[str]:
-    """All served groups, in upstream's order."""
-    served = {group for group, _ in group_versions()} | {review.group for review in REVIEWS.values()}
-    return [*(group for group in _GROUP_ORDER if group in served), *sorted(served - set(_GROUP_ORDER))]
+def _groups(served: Served) -> list[str]:
+    """All served groups, in upstream's order; custom ones are the last."""
+    names = {group for group, _ in group_versions(served)} | {review.group for review in REVIEWS.values()}
+    return [*(group for group in _GROUP_ORDER if group in names), *sorted(names - set(_GROUP_ORDER))]
 
 
-def _versions(group: str) -> list[str]:
+def _versions(group: str, served: Served) -> list[str]:
     """A group's versions, the preferred one first."""
-    served = {version for served_group, version in group_versions() if served_group == group}
+    versions = {version for served_group, version in group_versions(served) if served_group == group}
     reviewed = {review.version for review in REVIEWS.values() if review.group == group}
-    return sorted(served | reviewed, key=_version_priority)
+    return sorted(versions | reviewed, key=_version_priority)
 
 
 def _reviews(group: str, version: str) -> list[Review]:
     return [review for review in REVIEWS.values() if (review.group, review.version) == (group, version)]
 
 
-def _version_priority(version: str) -> tuple[bool, int, str]:
-    digits = version.removeprefix("v")
-    return (not digits.isdigit(), -int(digits) if digits.isdigit() else 0, version)
+def _version_priority(version: str) -> tuple[int, int, int, str]:
+    """`v2`, `v1`, `v1beta2`, `v1alpha1`, then other names. Models apimachinery pkg/version."""
+    found = re.fullmatch(r"v(\d+)(?:(alpha|beta)(\d+))?", version)
+    if found is None:
+        return 3, 0, 0, version
+    return {None: 0, "beta": 1, "alpha": 2}[found[2]], -int(found[1]), -int(found[3] or 0), version
 
 
 # --- aggregated discovery ---
 
 
-def _aggregated(core: bool, version: str) -> Obj:
-    groups = [group for group in _groups() if bool(group) != core]
+def _aggregated(core: bool, version: str, served: Served) -> Obj:
+    groups = [group for group in _groups(served) if bool(group) != core]
     return {
         "kind": "APIGroupDiscoveryList",
         "apiVersion": f"apidiscovery.k8s.io/{version}",
         "metadata": {},
-        "items": [_aggregated_group(group) for group in groups],
+        "items": [_aggregated_group(group, served) for group in groups],
     }
 
 
-def _aggregated_group(group: str) -> Obj:
+def _aggregated_group(group: str, served: Served) -> Obj:
     return {
         "metadata": {"name": group} if group else {},
         "versions": [
-            {"version": version, "resources": list(_aggregated_resources(group, version)), "freshness": "Current"}
-            for version in _versions(group)
+            {
+                "version": version,
+                "resources": list(_aggregated_resources(group, version, served)),
+                "freshness": "Current",
+            }
+            for version in _versions(group, served)
         ],
     }
 
 
-def _aggregated_resources(group: str, version: str) -> Iterable[Obj]:
+def _aggregated_resources(group: str, version: str, served: Served) -> Iterable[Obj]:
     for review in _reviews(group, version):
         yield {
             "resource": review.plural,
@@ -202,14 +212,15 @@ def _aggregated_resources(group: str, version: str) -> Iterable[Obj]:
             "singularResource": review.kind.lower(),
             "verbs": ["create"],
         }
-    for resource in group_versions().get((group, version), {}).values():
+    for resource in group_versions(served).get((group, version), {}).values():
         yield _aggregated_resource(resource)
 
 
 def _aggregated_resource(resource: Resource) -> Obj:
+    kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
     entry: Obj = {
         "resource": resource.plural,
-        "responseKind": _own_kind(resource.kind),
+        "responseKind": kind if isinstance(resource, CustomResource) else _own_kind(resource.kind),
         "scope": _scope(resource.namespaced),
         "singularResource": resource.singular,
         "verbs": list(resource.verbs),
@@ -257,12 +268,13 @@ def _api_versions(address: str) -> Obj:
     }
 
 
-def _group_list() -> Obj:
-    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(group) for group in _groups() if group]}
+def _group_list(served: Served) -> Obj:
+    groups = [_group(group, served) for group in _groups(served) if group]
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
-def _group(group: str) -> Obj:
-    versions = [{"groupVersion": f"{group}/{version}", "version": version} for version in _versions(group)]
+def _group(group: str, served: Served) -> Obj:
+    versions = [{"groupVersion": f"{group}/{version}", "version": version} for version in _versions(group, served)]
     return {"name": group, "versions": versions, "preferredVersion": versions[0]}
 
 
@@ -295,7 +307,7 @@ def _legacy_entries(resource: Resource) -> Iterable[Obj]:
 def _storage_version_hash(resource: Resource) -> str:
     """Names the form in which objects are stored. Events of both groups are the same objects."""
     group = "" if resource.kind == "Event" else resource.group
-    version = RESOURCES[resource.name].version
+    version = resource.version if isinstance(resource, CustomResource) else RESOURCES[resource.name].version
     digest = hashlib.sha256(f"{group}/{version}/{resource.kind}".encode()).digest()
     return base64.b64encode(digest[:8]).decode()
 

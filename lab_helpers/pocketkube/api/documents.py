@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from ..custom.catalogue import Served
 from . import discovery, openapi
 from .answers import respond
 from .auth import ISSUER_PATHS
@@ -16,24 +17,24 @@ from .tokens import TokenAuthority
 
 
 async def find_document(
-    request: web.BaseRequest, parts: list[str], address: str, tokens: TokenAuthority
+    request: web.BaseRequest, parts: list[str], address: str, tokens: TokenAuthority, served: Served
 ) -> Document | None:
     """The document at a path; None if there is none. `address` is where the server is reached from inside."""
     accept = request.headers.get("Accept", "")
     match parts:
         case []:
-            return Document(encode({"paths": discovery.paths()}))
+            return Document(encode({"paths": discovery.paths(served)}))
         case ["api"]:
             return discovery.root_document(True, accept, address)
         case ["apis"]:
-            return discovery.root_document(False, accept, address)
+            return discovery.root_document(False, accept, address, served)
         case ["api", version]:
             return _known(discovery.resources_document("", version))
         case ["apis", group]:
-            return discovery.group_document(group)
+            return discovery.group_document(group, served)
         case ["apis", group, version]:
-            found = discovery.resources_document(group, version)
-            return _known(found) if discovery.serves_group(group) else found
+            found = discovery.resources_document(group, version, served.part(group, version))
+            return _known(found) if discovery.serves_group(group, served) else found
         case [".well-known", "openid-configuration"]:
             return Document(encode(tokens.configuration(address)))
         case ["openid", "v1", "jwks"]:
@@ -42,14 +43,14 @@ async def find_document(
             return discovery.version_document()
         case ["openapi", "v2"]:
             if not _wants_protobuf(accept):
-                return swagger_document()
-            return await described_swagger() if _is_explain(request) else protobuf_document()
+                return swagger_document(served)
+            return await described_swagger(served) if _is_explain(request) else protobuf_document(served)
         case ["openapi", "v3"]:
-            return openapi.index(described=_is_explain(request))
+            return openapi.index(served, described=_is_explain(request))
         case ["openapi", "v3", *rest]:
             path = "/".join(rest)
             described = request.rel_url.query.get("described") == "true"
-            return await described_document(path) if described else openapi.document(path)
+            return await described_document(path, served) if described else openapi.document(path, served)
     return None
 
 

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import copy
 import functools
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .. import schema
+from ..custom.decoding import decode_custom
+from ..custom.definition import CustomResource
 from ..go_types import embedding, named_type
 from ..objects import Obj
 from ..resources.table import Resource
@@ -53,6 +56,8 @@ def kind_of(resource: Resource, subresource: str = "") -> Gvk:
 
 def type_of(resource: Resource, subresource: str = "") -> TypeName:
     """The schema's type of the bodies that a resource, or its subresource, takes."""
+    if isinstance(resource, CustomResource):
+        return resource.type_name
     return schema.kind_type(*kind_of(resource, subresource))
 
 
@@ -70,13 +75,15 @@ def decode_body(
     parser said (`strict`) and for unknown fields; Warn adds those to `warnings`.
     """
     expected = kind_of(resource, subresource)
+    if isinstance(resource, CustomResource):
+        _check_custom_kind(obj, resource)
     if subresource == "eviction" and obj.get("apiVersion") == _OLD_EVICTION:
         obj = {**obj, "apiVersion": "policy/v1"}
     group, version, kind = _declared_kind(obj, expected)
     refused = f'{kind} in version "{version}" cannot be handled as a {expected[2]}'
     if (group, version, kind) != expected:
         raise StatusError.bad_request(f"{refused}: {_other_kind(group, version, kind, expected)}")
-    decoded, unknown, error = _decode(obj, type_of(resource, subresource))
+    decoded, unknown, error = _decode_as(obj, resource, subresource)
     if error:
         raise StatusError.bad_request(f"{refused}: {error}")
     if sentence := _report(_in_order(strict, unknown, obj), field_validation, warnings):
@@ -99,7 +106,7 @@ def decode_patched(
     `strict` is what a strict parser said of the patch.
     """
     expected = kind_of(resource, subresource)
-    decoded, unknown, error = _decode(obj, type_of(resource, subresource), converts=shown is not None)
+    decoded, unknown, error = _decode_as(obj, resource, subresource, converts=shown is not None)
     if shown is None:  # a strategic merge works on the fields of the kind that is there
         if not obj.get("apiVersion"):  # of no kind at all: nothing of it is known
             decoded, unknown, error = {}, [f'unknown field "{name}"' for name in sorted(obj) if name != "kind"], ""
@@ -208,6 +215,29 @@ def warnings_of(problem: str) -> list[str]:
     """What is warned of: a strict YAML parser's list goes line by line. Models handlers parseYAMLWarnings."""
     first, *lines = problem.split("\n")
     return [line.strip() for line in lines] if lines and first.endswith("yaml: unmarshal errors:") else [problem]
+
+
+def _check_custom_kind(obj: Any, resource: CustomResource) -> None:
+    """Nobody knows the other kinds of a custom kind's version: the object must say what its URL says."""
+    api_version, kind = (obj.get(name) if isinstance(obj, dict) else None for name in ("apiVersion", "kind"))
+    if not api_version or not kind:
+        missing = "apiVersion" if kind else "Kind"
+        shown = json.dumps(obj, separators=(",", ":"), sort_keys=True)
+        raise StatusError.bad_request(f"Object '{missing}' is missing in '{shown}'")
+    if api_version != resource.api_version:
+        expected = f"the expected API version ({resource.api_version})"
+        raise StatusError.bad_request(f"the API version in the data ({api_version}) does not match {expected}")
+    if kind != resource.kind:
+        name = str((obj.get("metadata") or {}).get("name") or "")
+        causes = [invalid_value("kind", kind, f"must be {resource.kind}")]
+        raise StatusError.invalid(f"{resource.kind}.{resource.group}", name, causes)
+
+
+def _decode_as(obj: Any, resource: Resource, subresource: str, *, converts: bool = False) -> tuple[Obj, list[str], str]:
+    """`_decode` for a resource: a custom kind's fields are those of its definition."""
+    if isinstance(resource, CustomResource):
+        return decode_custom(obj, resource, _decode)
+    return _decode(obj, type_of(resource, subresource), converts=converts)
 
 
 def _with_kind(obj: Obj, gvk: Gvk) -> Obj:

@@ -60,7 +60,23 @@ def child_slot(slot: Slot, name: str) -> Slot | None:
     if slot.kind == "map":
         return struct_slot(slot.type)
     field = schema.fields(slot.type).get(name)
-    return field_slot(field) if field else None
+    if field is None:
+        return _UNKNOWN if schema.is_open(slot.type) else None
+    return field_slot(field)
+
+
+_UNKNOWN = Slot(schema.ANY, "one", False)
+
+
+def settled(slot: Slot, *values: Any) -> Slot:
+    """The slot, where the schema says nothing by what is there: maps are granular, everything else is a leaf."""
+    if slot.type != schema.ANY or slot.kind != "one":
+        return slot
+    if any(isinstance(value, dict) for value in values) and all(
+        isinstance(value, dict) or value is None or value is ABSENT for value in values
+    ):
+        return Slot(schema.ANY, "map", False)
+    return slot._replace(atomic=True)
 
 
 class Keyless(ValueError):
@@ -117,6 +133,7 @@ def fields_of(obj: Obj, type_name: TypeName) -> FieldSet:
 
 
 def _collect(value: Any, slot: Slot, path: Path, found: FieldSet) -> None:
+    slot = settled(slot, value)
     if slot.is_leaf:
         found.add(path)
     elif slot.kind == "list":
@@ -156,6 +173,7 @@ def compare(old: Obj, new: Obj, type_name: TypeName) -> Comparison:
 def _compare(old: Any, new: Any, slot: Slot, path: Path, changes: Comparison) -> None:
     if old is not ABSENT and old == new:
         return
+    slot = settled(slot, old, new)
     # Two empty containers are told apart as leaves are: null is not {}.
     if slot.is_leaf or (not _filled(old) and not _filled(new)):
         target = changes.added if old is ABSENT else changes.removed if new is ABSENT else changes.modified

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ..custom.definition import CustomResource
 from ..objects import Obj, labels_of, name_of, namespace_of
 from ..resources.table import Resource
 from ..store import TooOld
@@ -96,7 +97,7 @@ def list_objects(registry: Registry, resource: Resource, namespace: str | None, 
             meta["remainingItemCount"] = len(found) - limit
         found = found[:limit]
     return {
-        "kind": f"{resource.kind}List",
+        "kind": resource.list_kind if isinstance(resource, CustomResource) else f"{resource.kind}List",
         "apiVersion": resource.api_version,
         "metadata": meta,
         "items": [registry.present(resource, obj) for obj in found],

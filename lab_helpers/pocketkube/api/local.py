@@ -7,18 +7,11 @@ from typing import Any
 
 from ..client import MERGE_PATCH, ObjList, WatchEvent
 from ..objects import Obj, name_of
-from ..resources.table import RESOURCES, Resource
+from ..resources.table import Resource
 from .fields import decode_body
 from .operations import Operations
 from .request import DeleteOptions, ListOptions, RequestContext, WatchOptions
 from .status import StatusError
-
-
-def _resource(name: str) -> Resource:
-    try:
-        return RESOURCES[name]
-    except KeyError:
-        raise StatusError.no_such_path() from None
 
 
 def _stored_form(resource: Resource, obj: Obj, subresource: str = "") -> Obj:
@@ -47,27 +40,33 @@ class LocalClient:
             user=self._user, groups=self._groups, field_manager=self._manager, field_validation="Ignore"
         )
 
+    def _resource(self, name: str) -> Resource:
+        found = self._operations.catalogue.served.get(name)
+        if found is None:
+            raise StatusError.no_such_path()
+        return found
+
     async def get(self, resource: str, name: str, namespace: str | None = None) -> Obj:
         """One object, or StatusError 404."""
-        return self._operations.get(_resource(resource), namespace, name)
+        return self._operations.get(self._resource(resource), namespace, name)
 
     async def list(
         self, resource: str, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
     ) -> ObjList:
         """All objects of a resource in a namespace, or in all of them."""
         options = ListOptions(label_selector=label_selector, field_selector=field_selector)
-        answer = self._operations.list(_resource(resource), namespace, options)
+        answer = self._operations.list(self._resource(resource), namespace, options)
         return ObjList(items=answer["items"], resource_version=answer["metadata"]["resourceVersion"])
 
     async def create(self, resource: str, obj: Obj, namespace: str | None = None) -> Obj:
         """Creates; `metadata.namespace` decides where unless given."""
-        kind = _resource(resource)
+        kind = self._resource(resource)
         where = namespace or obj["metadata"].get("namespace")
         return self._operations.create(self._context(), kind, where, _stored_form(kind, obj)).object
 
     async def update(self, resource: str, obj: Obj, *, subresource: str = "") -> Obj:
         """Replaces (`subresource="status"` for the status alone)."""
-        kind = _resource(resource)
+        kind = self._resource(resource)
         where = obj["metadata"].get("namespace")
         stored = _stored_form(kind, obj, subresource)
         written = self._operations.update(self._context(), kind, where, name_of(obj), stored, subresource=subresource)
@@ -85,7 +84,7 @@ class LocalClient:
     ) -> Obj:
         """Changes part of an object."""
         written = self._operations.patch(
-            self._context(), _resource(resource), namespace, name, patch_type, patch, subresource=subresource
+            self._context(), self._resource(resource), namespace, name, patch_type, patch, subresource=subresource
         )
         return written.object
 
@@ -94,7 +93,7 @@ class LocalClient:
     ) -> Obj:
         """POSTs to a subresource: `binding`, `eviction`."""
         written = self._operations.create_subresource(
-            self._context(), _resource(resource), namespace, name, subresource, body
+            self._context(), self._resource(resource), namespace, name, subresource, body
         )
         return written.object
 
@@ -112,7 +111,7 @@ class LocalClient:
         options = DeleteOptions(
             uid=uid, grace_period_seconds=grace_period_seconds, propagation_policy=propagation_policy
         )
-        return self._operations.delete(self._context(), _resource(resource), namespace, name, options).object
+        return self._operations.delete(self._context(), self._resource(resource), namespace, name, options).object
 
     def watch(
         self,
@@ -130,4 +129,4 @@ class LocalClient:
             resource_version=resource_version,
             allow_bookmarks=True,
         )
-        return self._operations.watch(_resource(resource), namespace, options)
+        return self._operations.watch(self._resource(resource), namespace, options)

@@ -10,10 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from functools import cache
+from functools import lru_cache
 
 from .. import schema
 from ..config import KUBERNETES_VERSION
+from ..custom.catalogue import STATIC, Served
+from ..custom.definition import CustomResource
+from ..custom.openapi import custom_schemas
 from ..objects import Obj
 from ..resources.table import Resource
 from ..schema import Field, TypeName
@@ -66,32 +69,40 @@ _INLINE: dict[str, Obj] = {
 }
 
 
+_CUSTOM_NEEDS = ("meta.v1.ObjectMeta", "meta.v1.ListMeta", "meta.v1.DeleteOptions", "meta.v1.Status")
+"""The types that documents of custom kinds refer to."""
+
+
 def say_nothing(_type: TypeName, _field: str) -> str:
     """Describes nothing, which most clients have no use for."""
     return ""
 
 
-@cache
-def index(*, described: bool = False) -> Document:
+@lru_cache(maxsize=8)
+def index(served: Served = STATIC, *, described: bool = False) -> Document:
     """`/openapi/v3`: the address of every document, with the hash of what is there."""
     more = "&described=true" if described else ""
     paths = {
-        path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={_hash(path)}{more}"}
-        for path in (_path_of(group, version) for group, version in group_versions())
+        _path_of(*key): {"serverRelativeURL": f"/openapi/v3/{_path_of(*key)}?hash={_hash(*key, served)}{more}"}
+        for key in group_versions(served)
     }
     return Document(encode({"paths": paths}))
 
 
-@cache
-def document(path: str) -> Document | None:
+def document(path: str, served: Served = STATIC) -> Document | None:
     """`/openapi/v3/<path>` without descriptions; None if nothing is there."""
-    found = _served().get(path)
-    return None if found is None else Document(encode(build(*found)))
+    found = next((key for key in group_versions(served) if _path_of(*key) == path), None)
+    return None if found is None else _document(*found, served.part(*found))
 
 
-def build(group: str, version: str, describe: Describe = say_nothing) -> Obj:
+@lru_cache(maxsize=128)
+def _document(group: str, version: str, served: Served) -> Document:
+    return Document(encode(build(group, version, served=served)))
+
+
+def build(group: str, version: str, describe: Describe = say_nothing, served: Served = STATIC) -> Obj:
     """The document of a group and version."""
-    resources = list(group_versions().get((group, version), {}).values())
+    resources = list(group_versions(served).get((group, version), {}).values())
     reviews = [review for review in REVIEWS.values() if (review.group, review.version) == (group, version)]
     paths = dict([discovery_path(group, version)])
     for resource in resources:
@@ -99,9 +110,15 @@ def build(group: str, version: str, describe: Describe = say_nothing) -> Obj:
     for review in reviews:
         paths |= dict(review_paths(review))
     schemas: dict[str, Obj] = {f"{META}.Patch": {"type": "object", **_said(describe("meta.v1.Patch", ""))}}
-    for name in _types_named(resources, reviews):
+    custom = [resource for resource in resources if isinstance(resource, CustomResource)]
+    static = [resource for resource in resources if not isinstance(resource, CustomResource)]
+    for name in _types_named(static, reviews):
+        _collect(name, schemas, describe)
+    for name in _CUSTOM_NEEDS if custom else ():
         _collect(name, schemas, describe)
     _name_kinds(schemas, group, version)
+    for resource in custom:
+        schemas |= custom_schemas(resource)
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": TITLE_VERSION},
@@ -111,23 +128,20 @@ def build(group: str, version: str, describe: Describe = say_nothing) -> Obj:
 
 
 def group_version_of(path: str) -> tuple[str, str]:
-    """(group, version) of a served path; KeyError for another."""
-    return _served()[path]
-
-
-@cache
-def _served() -> dict[str, tuple[str, str]]:
-    return {_path_of(group, version): (group, version) for group, version in group_versions()}
+    """(group, version) of a path of the static table; KeyError for another."""
+    return {_path_of(*key): key for key in group_versions()}[path]
 
 
 def _path_of(group: str, version: str) -> str:
     return f"apis/{group}/{version}" if group else f"api/{version}"
 
 
-def _hash(path: str) -> str:
-    """Changes whenever the document may: with the schema's release, or the resources served."""
-    names = [resource.name for resource in group_versions()[_served()[path]].values()]
-    said = f"{schema.release()} {path} {names}"
+def _hash(group: str, version: str, served: Served) -> str:
+    """Changes whenever the document may: with the schema's release, the resources served, a custom kind's schema."""
+    resources = group_versions(served)[group, version].values()
+    if any(isinstance(resource, CustomResource) for resource in resources):
+        return hashlib.sha256(_document(group, version, served).body).hexdigest().upper()
+    said = f"{schema.release()} {_path_of(group, version)} {[resource.name for resource in resources]}"
     return hashlib.sha256(said.encode()).hexdigest().upper()
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 from .. import schema
 from ..client import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH
+from ..custom.definition import CustomResource
+from ..custom.openapi import definition_name
 from ..objects import Obj
 from ..resources.table import Resource
 from .reviews import Review
@@ -18,6 +20,7 @@ from .routes import SUBRESOURCES
 META = "io.k8s.apimachinery.pkg.apis.meta.v1"
 
 _PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH)
+_CUSTOM_PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, APPLY_PATCH)
 _ANSWER_TYPES = ("application/json", "application/yaml")
 _WATCH_TYPES = ("application/json;stream=watch",)
 
@@ -104,6 +107,8 @@ class _About:
         self.noun = ("Namespaced" if resource.namespaced else "") + resource.kind
         self.middle = f"{self.title}{self.noun}"
         self.gvk = resource.group, resource.version, resource.kind
+        self.patch_types = _CUSTOM_PATCH_TYPES if isinstance(resource, CustomResource) else _PATCH_TYPES
+        self.list_kind = resource.list_kind if isinstance(resource, CustomResource) else ""
 
     def item(self, operations: dict[str, Obj], *in_path: str) -> Obj:
         """A path with its operations."""
@@ -157,7 +162,7 @@ class _About:
             {
                 **self.operation("patch", f"patch{middle}", kind),
                 "parameters": _in_query({**_WRITING, "force": _BOOLEAN}),
-                "requestBody": {"content": _content(f"{META}.Patch", _PATCH_TYPES), "required": True},
+                "requestBody": {"content": _content(f"{META}.Patch", self.patch_types), "required": True},
                 "responses": _answers(_name(kind), ("200", "201")),
             },
         )
@@ -168,7 +173,9 @@ class _About:
         return {
             **self.operation("list", identity),
             "parameters": _in_query(_LISTING),
-            "responses": _answers(_name((group, version, f"{kind}List")), ("200",), _ANSWER_TYPES + _WATCH_TYPES),
+            "responses": _answers(
+                _name((group, version, self.list_kind or f"{kind}List")), ("200",), _ANSWER_TYPES + _WATCH_TYPES
+            ),
         }
 
     def writing(
@@ -283,7 +290,10 @@ def _content(name: str, media_types: tuple[str, ...]) -> Obj:
 
 
 def _name(kind: tuple[str, str, str]) -> str:
-    return schema.openapi_name(schema.kind_type(*kind))
+    try:
+        return schema.openapi_name(schema.kind_type(*kind))
+    except LookupError:  # a custom kind
+        return definition_name(*kind)
 
 
 def _title(group: str, version: str) -> str:

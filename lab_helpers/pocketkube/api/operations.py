@@ -13,6 +13,7 @@ from typing import Any
 
 from ..client import APPLY_PATCH, STRATEGIC_MERGE_PATCH, WatchEvent
 from ..config import ClusterConfig
+from ..custom.catalogue import Catalogue
 from ..objects import Obj, name_of, namespace_of
 from ..resources.table import Resource
 from ..store import Store
@@ -53,6 +54,11 @@ class Operations:
     ) -> None:
         self.store = store
         self._registry = Registry(store, config, clock, random or Random())
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """Which resources are served."""
+        return self._registry.catalogue
 
     # --- reading ---
 

@@ -15,7 +15,8 @@ from typing import Any
 import jsonpatch
 from jsonpointer import JsonPointer, JsonPointerException
 
-from ..client import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH
+from ..client import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH
+from ..custom.definition import CustomResource
 from ..objects import Obj
 from ..resources.table import Resource
 from . import fields, scalars
@@ -40,6 +41,11 @@ def apply_patch(patch_type: str, current: Obj, patch: Any, resource: Resource, s
         if patch is None:
             raise StatusError.bad_request("Invalid JSON Patch")
         patched = _fits(merge_patch(current, _as_map(patch, "error decoding patch: ")))
+    elif patch_type == STRATEGIC_MERGE_PATCH and isinstance(resource, CustomResource):
+        accepted = ", ".join((JSON_PATCH, MERGE_PATCH, APPLY_PATCH))
+        raise StatusError.unsupported_media_type(
+            f"the body of the request was in an unknown format - accepted media types include: {accepted}"
+        )
     elif patch_type == STRATEGIC_MERGE_PATCH:
         patched = _fits(strategic_merge(current, _as_map(patch), fields.type_of(resource, subresource)))
     else:

@@ -15,6 +15,11 @@ from random import Random
 from ...errors import LabError
 from ..clock import format_rfc3339
 from ..config import ClusterConfig
+from ..custom.catalogue import Catalogue
+from ..custom.definition import DEFINITIONS, CustomResource
+from ..custom.definition_rules import DefinitionStrategy
+from ..custom.object_rules import CustomStrategy
+from ..custom.structural import as_of
 from ..objects import Obj, copy, name_of, namespace_of
 from ..resources import event
 from ..resources.address_book import IPAddressBook
@@ -51,23 +56,31 @@ class Registry:
         self._clock = clock
         book = IPAddressBook(store, config.service_cidr, self._enter_address, self._strike_address)
         self._strategies = build_strategies(store, random, book)
+        self.catalogue = Catalogue(store)
+        self._strategies[DEFINITIONS] = self.definitions = DefinitionStrategy(store, self.now)
 
     # --- reading ---
 
     def strategy(self, resource: Resource) -> Strategy:
         """The rules of a resource."""
+        if isinstance(resource, CustomResource):
+            return CustomStrategy(resource)
         return self._strategies[resource.name]
 
     def shelf(self, resource: Resource) -> str:
         """The name under which a resource is stored: both groups' events are the same objects."""
-        return "events" if resource.plural == "events" else resource.name
+        return "events" if resource.name == f"events.{event.GROUP}" else resource.name
 
     def _home(self, resource: Resource) -> Resource:
-        """The resource in whose version the object is stored."""
-        return RESOURCES[self.shelf(resource)]
+        """The resource in whose version the object is stored; custom kinds look alike in all of them."""
+        return resource if isinstance(resource, CustomResource) else RESOURCES[self.shelf(resource)]
 
     def present(self, resource: Resource, obj: Obj) -> Obj:
         """A stored object in the version that the request speaks."""
+        if isinstance(resource, CustomResource):
+            shown = as_of(obj, resource.schema)
+            is_own = shown["apiVersion"] == resource.api_version
+            return shown if is_own else {**shown, "apiVersion": resource.api_version}
         return event.to_events_group(obj) if resource.group == event.GROUP else obj
 
     def find(self, resource: Resource, namespace: str | None, name: str) -> Obj:
@@ -412,17 +425,10 @@ def _is_finished(obj: Obj) -> bool:
 
 def _bump_generation(strategy: Strategy, new: Obj, old: Obj) -> bool:
     """Counts a change of the desired state; True if there was one."""
-    changed = any(_part(new, path) != _part(old, path) for path in strategy.generation_fields)
+    changed = strategy.wants_other(new, old)
     if changed and strategy.tracks_generation:
         new["metadata"]["generation"] = int(old["metadata"].get("generation") or 0) + 1
     return changed
-
-
-def _part(obj: Obj, path: str) -> object:
-    part: object = obj
-    for step in path.split("."):
-        part = part.get(step) if isinstance(part, dict) else None
-    return part or None
 
 
 def _same_but_for_times(new: Obj, old: Obj) -> bool:

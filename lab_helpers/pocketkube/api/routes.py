@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from ..resources.table import FURTHER_VERSIONS, RESOURCES, Resource
+from ..custom.catalogue import STATIC, Catalogue, Served, Versions
+from ..resources.table import RESOURCES, Resource
 
 
 @dataclass(frozen=True)
@@ -66,19 +67,20 @@ class Route:
     """A path below `watch/`, which was the way to watch before `?watch=true`."""
 
 
-def group_versions() -> dict[tuple[str, str], dict[str, Resource]]:
+def group_versions(served: Served = STATIC) -> Versions:
     """Every served (group, version) with its resources by plural, the resources in alphabetical order."""
-    served: dict[tuple[str, str], dict[str, Resource]] = {}
-    for resource in sorted([*RESOURCES.values(), *FURTHER_VERSIONS], key=lambda resource: resource.plural):
-        served.setdefault((resource.group, resource.version), {})[resource.plural] = resource
-    return served
+    return served.versions
 
 
 class Router:
-    """Reads paths."""
+    """Reads paths. Without a catalogue, those of the static table."""
 
-    def __init__(self) -> None:
-        self._served = group_versions()
+    def __init__(self, catalogue: Catalogue | None = None) -> None:
+        self._catalogue = catalogue
+
+    @property
+    def _served(self) -> Versions:
+        return group_versions(self._catalogue.served if self._catalogue else STATIC)
 
     def serves(self, group: str, version: str) -> bool:
         """True if there is anything in that group and version."""

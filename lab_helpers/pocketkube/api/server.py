@@ -22,6 +22,7 @@ from aiohttp.http import HttpVersion10
 from ...errors import LabError
 from ..clock import Clock
 from ..config import ClusterConfig
+from ..custom.definition import CustomResource
 from ..http_server import Request
 from ..metrics import CONTENT_TYPE as METRICS_TYPE
 from ..pki import Pki
@@ -72,7 +73,7 @@ class ApiServer:
         self._kubelets = KubeletProxy(config.kubelet_socket)
         self._handlers = Handlers(operations, self._watches, self._kubelets, self._authenticator)
         self._roles = Roles(operations.store)
-        self._router = Router()
+        self._router = Router(operations.catalogue)
         self._metrics = RequestMetrics(operations.store)
         self._listeners: list[asyncio.Server] = []
         self._server: HttpServer | None = None
@@ -183,7 +184,7 @@ class ApiServer:
             return respond(request, self._metrics.page(), METRICS_TYPE)
         if root in _HEALTH_CHECKS and len(parts) <= 2:
             return self._health(request, root, parts[1:])
-        document = await find_document(request, parts, self._address, self._tokens)
+        document = await find_document(request, parts, self._address, self._tokens, self._operations.catalogue.served)
         return _not_found() if document is None else serve_document(request, document)
 
     async def _serve_resource(
@@ -245,6 +246,7 @@ class _Plain:
     def __init__(self, request: web.BaseRequest) -> None:
         self.request = request
         self.query: dict[str, str] = {}
+        self.custom: CustomResource | None = None
 
 
 def _not_found() -> web.Response:

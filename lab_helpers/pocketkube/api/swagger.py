@@ -6,9 +6,10 @@ Models kube-openapi pkg/builder and pkg/openapiconv (v1.36).
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
+from ..custom.catalogue import STATIC, Served
 from ..objects import Obj
 from . import openapi, swagger_protobuf
 from .discovery import Document
@@ -25,29 +26,29 @@ _SCALARS: dict[str, Obj] = {
 """Types that OpenAPI v3 describes with alternatives, which Swagger doesn't have."""
 
 
-@cache
-def swagger_document() -> Document:
+@lru_cache(maxsize=2)
+def swagger_document(served: Served = STATIC) -> Document:
     """The document as JSON, which is made when first asked for."""
-    return Document(encode(build()))
+    return Document(encode(build(served=served)))
 
 
-@cache
-def protobuf_document() -> Document:
+@lru_cache(maxsize=2)
+def protobuf_document(served: Served = STATIC) -> Document:
     """The document in the form that kubectl asks for."""
-    return Document(protobuf(), swagger_protobuf.MEDIA_TYPE)
+    return Document(protobuf(served=served), swagger_protobuf.MEDIA_TYPE)
 
 
-def protobuf(describe: openapi.Describe = openapi.say_nothing) -> bytes:
+def protobuf(describe: openapi.Describe = openapi.say_nothing, served: Served = STATIC) -> bytes:
     """The document as protobuf."""
-    return swagger_protobuf.encode(build(describe))
+    return swagger_protobuf.encode(build(describe, served))
 
 
-def build(describe: openapi.Describe = openapi.say_nothing) -> Obj:
+def build(describe: openapi.Describe = openapi.say_nothing, served: Served = STATIC) -> Obj:
     """The document."""
     definitions: Obj = {}
     paths: Obj = {}
-    for group, version in group_versions():
-        document = openapi.build(group, version, describe)
+    for group, version in group_versions(served):
+        document = openapi.build(group, version, describe, served)
         for name, entry in document["components"]["schemas"].items():
             kinds = definitions.get(name, {}).get(_KINDS, [])
             definition = definitions[name] = _definition(entry)

@@ -12,7 +12,19 @@ from .. import schema
 from ..objects import Obj
 from ..schema import TypeName
 from . import scalars
-from .fieldset import ABSENT, FieldSet, Keyless, Path, Slot, child_slot, element_of, elements, path_text, struct_slot
+from .fieldset import (
+    ABSENT,
+    FieldSet,
+    Keyless,
+    Path,
+    Slot,
+    child_slot,
+    element_of,
+    elements,
+    path_text,
+    settled,
+    struct_slot,
+)
 
 _SCALAR_NAMES = {
     "string": "string", "bytes": "string", "bool": "boolean", "int32": "numeric (int or float)",
@@ -32,6 +44,7 @@ def merge(live: Obj, config: Obj, type_name: TypeName) -> Obj:
 def _merge(live: Any, config: Any, slot: Slot) -> Any:
     if config is ABSENT:
         return live
+    slot = settled(slot, live, config)
     if live is ABSENT or slot.is_leaf or not live:
         return config
     if not config:
@@ -75,6 +88,7 @@ def remove(obj: Obj, gone: FieldSet, type_name: TypeName) -> Obj:
 
 
 def _remove(value: Any, gone: FieldSet, prefixes: FieldSet, slot: Slot, path: Path) -> Any:
+    slot = settled(slot, value)
     if slot.is_leaf or not value:
         return value
     if slot.kind == "list":
@@ -105,6 +119,9 @@ def problems_of(config: Obj, type_name: TypeName) -> list[str]:
 
 def _check(value: Any, slot: Slot, path: Path, problems: list[str]) -> None:
     if value is None:
+        return
+    slot = settled(slot, value)
+    if slot.type == schema.ANY and slot.is_leaf:
         return
     if slot.kind == "list":
         if _is(value, list, "list", path, problems):

@@ -132,7 +132,7 @@ def _line(event: WatchEvent, asked: Asked, representation: Representation, heade
         body = json_bytes(_bookmark_table(event.object, representation.version))
     else:
         as_json = Representation(JSON, representation.transform, representation.version)
-        body = encode_object(event.object, as_json, asked.query, headers=headers)
+        body = encode_object(event.object, as_json, asked.query, headers=headers, custom=asked.custom)
     return b'{"type":"' + event.type.encode() + b'","object":' + body + b"}\n"
 
 

@@ -16,6 +16,7 @@ from typing import Literal
 from ..api.status import ignoring_not_found
 from ..client import STRATEGIC_MERGE_PATCH, Client, EventType
 from ..clock import Clock
+from ..custom.definition import DEFINITIONS, is_established, resources_of
 from ..informer import Controller, SharedInformers
 from ..objects import Obj, is_deleting, key_of, name_of, namespace_of, split_key, uid_of
 from ..resources.metadata import FOREGROUND, ORPHAN
@@ -40,14 +41,19 @@ class GarbageCollector(Controller):
             if {"list", "watch", "delete"} <= set(resource.verbs) and resource.name not in _IGNORED
         ]
         self._informers = {resource.name: informers.get(resource.name) for resource in collected}
-        self._by_kind = {(resource.api_version, resource.kind): resource for resource in collected}
+        self._by_kind: dict[tuple[str, str], Resource] = {
+            (resource.api_version, resource.kind): resource for resource in collected
+        }
         for resource in collected:
             self._informers[resource.name].add_handler(self._handler(resource))
+        self._shared = informers
+        self._informers[DEFINITIONS].add_handler(self._on_definition)
 
     async def reconcile(self, key: str) -> None:
         """Looks at one object: as an owner that is leaving, or as a dependent whose owners may have left."""
         resource_name, _, object_key = key.partition("|")
-        obj = self._informers[resource_name].get(object_key)
+        informer = self._informers.get(resource_name)
+        obj = informer.get(object_key) if informer else None
         if obj is None:
             return
         if is_deleting(obj):
@@ -110,7 +116,8 @@ class GarbageCollector(Controller):
             return "solid"  # a kind we don't know: never delete on a guess
         where = namespace if resource.namespaced else ""
         key = f"{where}/{reference['name']}" if where else reference["name"]
-        owner = self._informers[resource.name].get(key)
+        informer = self._informers.get(resource.name)
+        owner = informer.get(key) if informer else None
         if owner is None or uid_of(owner) != reference["uid"]:
             owner = await self._live(resource, key)
         if owner is None or uid_of(owner) != reference["uid"]:
@@ -130,6 +137,11 @@ class GarbageCollector(Controller):
         await _unless_gone(self._client.patch(resource_name, name_of(obj), {"metadata": metadata}, namespace_of(obj)))
 
     async def _forget_owners(self, resource_name: str, obj: Obj, uids: list[str]) -> None:
+        if resource_name not in RESOURCES:  # no strategic merge of custom kinds
+            left = [ref for ref in obj["metadata"]["ownerReferences"] if ref["uid"] not in uids]
+            meta = {"ownerReferences": left or None, "resourceVersion": obj["metadata"]["resourceVersion"]}
+            await _unless_gone(self._client.patch(resource_name, name_of(obj), {"metadata": meta}, namespace_of(obj)))
+            return
         gone = [{"$patch": "delete", "uid": uid} for uid in uids]
         patch = {"metadata": {"ownerReferences": gone, "uid": uid_of(obj)}}
         await _unless_gone(
@@ -138,7 +150,21 @@ class GarbageCollector(Controller):
 
     def _dependents(self, owner: Obj) -> list[tuple[str, Obj]]:
         uid = uid_of(owner)
-        return [(name, obj) for name, informer in self._informers.items() for obj in informer.owned_by(uid)]
+        return [(name, obj) for name, informer in list(self._informers.items()) for obj in informer.owned_by(uid)]
+
+    # --- custom kinds come and go ---
+
+    def _on_definition(self, event: EventType, new: Obj | None, old: Obj | None) -> None:
+        if new is None:  # its objects went before it, so that whoever names one as its owner has lost him
+            name = name_of(old or {})
+            if self._informers.pop(name, None) is not None:
+                self._shared.drop(name)
+            return
+        for resource in resources_of(new) if is_established(new) else ():
+            self._by_kind[resource.api_version, resource.kind] = resource
+            if resource.name not in self._informers:
+                informer = self._informers[resource.name] = self._shared.get(resource.name)
+                informer.add_handler(self._handler(resource))
 
     # --- what changed ---
 

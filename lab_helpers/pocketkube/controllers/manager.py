@@ -14,6 +14,7 @@ from ..pki import Pki
 from ..scheduler import NAME as SCHEDULER
 from ..scheduler import Scheduler
 from .cronjob import CronJobController
+from .custom_resources import CustomResourceController
 from .daemonset import DaemonSetController
 from .deployment import DeploymentController
 from .disruption import DisruptionController
@@ -73,6 +74,7 @@ def new_controllers(
         ServiceAccountController(client, informers, clock),
         NamespaceController(client, informers, clock),
         GarbageCollector(client, informers, clock),
+        CustomResourceController(client, informers, clock),
         EventTTLController(client, informers, clock),
     ]
     pki = Pki(config.pki_dir)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from ..api.status import StatusError, ignoring_not_found
 from ..client import Client, EventType
 from ..clock import Clock, parse_rfc3339
+from ..custom.definition import DEFINITIONS, is_established, resources_of
 from ..informer import Controller, SharedInformers
 from ..objects import Obj, copy, is_deleting, name_of, namespace_of
 from ..resources.namespace import FINALIZER
@@ -27,6 +28,7 @@ class NamespaceController(Controller):
         super().__init__(clock)
         self._client = client
         self._contents = contained_resources()
+        self._definitions = informers.get(DEFINITIONS)
         self._namespaces = informers.get("namespaces")
         self._namespaces.add_handler(self._on_namespace)
         for resource in self._contents:
@@ -65,7 +67,7 @@ class NamespaceController(Controller):
                 found.errors.append(_unexpected(name, RESOURCES["pods"]))
             return patience or _FINALIZER_SECONDS
         waits = False
-        for resource in self._contents:
+        for resource in [*self._contents, *self._custom_contents()]:
             if resource.name == "pods":
                 continue
             left = await self._delete_all(resource, name, found)
@@ -78,6 +80,12 @@ class NamespaceController(Controller):
             if not finalizers:
                 found.errors.append(_unexpected(name, resource))
         return _FINALIZER_SECONDS if waits else None
+
+    def _custom_contents(self) -> list[Resource]:
+        """Custom kinds that live in namespaces."""
+        established = (each for each in self._definitions.list() if is_established(each))
+        resources = (resource for definition in established for resource in resources_of(definition))
+        return list({each.name: each for each in resources if each.namespaced}.values())
 
     async def _delete_all(self, resource: Resource, namespace: str, found: Findings) -> list[Obj]:
         """Deletes every object of a resource; returns those that are still there."""

@@ -163,7 +163,6 @@ STORED_ONLY: dict[str, Strategy] = {
     "certificatesigningrequests.certificates.k8s.io": CertificateSigningRequestStrategy(
         "this cluster stores requests for certificates and signs none"
     ),
-    "customresourcedefinitions.apiextensions.k8s.io": RefusedStrategy("this cluster has no custom resources"),
     "deviceclasses.resource.k8s.io": CountedStrategy(_NO_DEVICES),
     "flowschemas.flowcontrol.apiserver.k8s.io": FlowSchemaStrategy(_NO_FLOW_CONTROL),
     "horizontalpodautoscalers.autoscaling": RefusedStrategy(

@@ -41,6 +41,10 @@ class Strategy:
     deprecations: ClassVar[tuple[str, ...]] = ()
     """Warnings that go with every request on the kind."""
 
+    def wants_other(self, new: Obj, old: Obj) -> bool:
+        """True if the desired state differs."""
+        return any(_part(new, path) != _part(old, path) for path in self.generation_fields)
+
     def name_problems(self, name: str) -> list[str]:
         """What is wrong with a name."""
         return subdomain_problems(name)
@@ -116,6 +120,13 @@ class Strategy:
 
     def after_delete(self, obj: Obj) -> None:
         """Gives back what the object held."""
+
+
+def _part(obj: Obj, path: str) -> object:
+    part: object = obj
+    for step in path.split("."):
+        part = part.get(step) if isinstance(part, dict) else None
+    return part or None
 
 
 def _keep(new: Obj, old: Obj, field: str) -> None:

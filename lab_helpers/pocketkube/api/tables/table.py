@@ -11,10 +11,18 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ...objects import Obj
 from . import cluster, extensions, networking, pods, workloads
+
+
+class Layout(NamedTuple):
+    """The table of a kind that is not known here."""
+
+    columns: list[Obj]
+    cells: Callable[[Obj, datetime], list[Any]]
+
 
 IncludeObject = Literal["None", "Metadata", "Object"]
 CellFunction = Callable[[Obj, datetime], list[Any]]
@@ -94,14 +102,15 @@ def table_of(
     version: str = "v1",
     include: IncludeObject = "Metadata",
     headers: bool = True,
+    layout: Layout | None = None,
 ) -> Obj:
     """The Table of some objects of one kind. `headers` is off for all but the first event of a watch."""
     return {
         "kind": "Table",
         "apiVersion": f"meta.k8s.io/{version}",
         "metadata": list_metadata,
-        "columnDefinitions": columns_of(kind) if headers else None,
-        "rows": [_row(kind, item, now, version, include) for item in items],
+        "columnDefinitions": (layout.columns if layout else columns_of(kind)) if headers else None,
+        "rows": [_row(kind, item, now, version, include, layout) for item in items],
     }
 
 
@@ -139,10 +148,10 @@ def _columns() -> dict[str, list[Obj]]:
     return columns
 
 
-def _row(kind: str, obj: Obj, now: datetime, version: str, include: IncludeObject) -> Obj:
-    cells = _CELLS.get(kind, _default_cells)(obj, now)
+def _row(kind: str, obj: Obj, now: datetime, version: str, include: IncludeObject, layout: Layout | None) -> Obj:
+    cells = (layout.cells if layout else _CELLS.get(kind, _default_cells))(obj, now)
     row: Obj = {"cells": cells}
-    if kind in _CONDITIONS and (conditions := _CONDITIONS[kind](obj)):
+    if not layout and kind in _CONDITIONS and (conditions := _CONDITIONS[kind](obj)):
         row["conditions"] = conditions
     if include == "Object":
         row["object"] = obj
