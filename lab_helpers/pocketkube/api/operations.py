@@ -135,9 +135,11 @@ class Operations:
     ) -> Written:
         meta = obj.get("metadata") or {}
         may_create = self._registry.strategy(resource).creates_on_update and not subresource
-        if not may_create or meta.get("uid"):
+        if not may_create:
             raise StatusError.not_found(resource.name, name)
-        if meta.get("resourceVersion") not in (None, "", "0"):
+        place = {"namespace": namespace} if resource.namespaced else {}
+        check_uid(resource, {"uid": "", "name": name, **place}, meta.get("uid"), ctx.dry_run)
+        if meta.get("resourceVersion") not in (None, "", "0") and not ctx.dry_run:
             raise StatusError.conflict(resource.name, name)
         return self.create(ctx, resource, namespace, {**obj, "metadata": {**meta, "name": name}})
 

@@ -23,7 +23,12 @@ from ..custom.structural import as_of
 from ..objects import Obj, copy, name_of, namespace_of
 from ..resources import event
 from ..resources.address_book import IPAddressBook
-from ..resources.metadata import asked_name, validate_metadata, validate_metadata_update
+from ..resources.metadata import (
+    asked_name,
+    validate_kind_metadata_update,
+    validate_metadata,
+    validate_metadata_update,
+)
 from ..resources.namespace import SYSTEM_NAMESPACES
 from ..resources.naming import SAFE_ALPHABET
 from ..resources.quota import check_quota
@@ -152,8 +157,7 @@ class Registry:
     def _place(self, resource: Resource, namespace: str | None, meta: Obj) -> None:
         """Models apiserver pkg/registry/rest EnsureObjectNamespaceMatchesRequestNamespace."""
         if not resource.namespaced:
-            if meta.get("namespace") == "":
-                del meta["namespace"]
+            meta.pop("namespace", None)
             return
         given = meta.get("namespace")
         if given and namespace and given != namespace:
@@ -227,7 +231,8 @@ class Registry:
             causes = strategy.validate_status_update(obj, current)
         elif _bump_generation(strategy, obj, current):
             causes = strategy.validate_part(obj)
-        self._refuse(resource, obj, validate_metadata_update(meta, old_meta) + causes)
+        checked = self._check_metadata_update(resource, meta, old_meta, part=True)
+        self._refuse(resource, obj, checked + causes)
         return self._finish_replace(ctx, resource, obj, current)
 
     def _replace_whole(self, ctx: RequestContext, resource: Resource, obj: Obj, current: Obj) -> Obj:
@@ -237,8 +242,7 @@ class Registry:
         try:
             strategy.prepare_for_update(obj, current)
             _bump_generation(strategy, obj, current)
-            # Upstream checks metadata for all kinds alike and again with each kind, and reports both.
-            causes = 2 * validate_metadata_update(obj["metadata"], current["metadata"])
+            causes = self._check_metadata_update(resource, obj["metadata"], current["metadata"])
             self._refuse(resource, obj, causes + strategy.validate_update(obj, current))
             check_quota(self.store, resource, obj, current)
             self._warn(ctx, strategy, obj, current)
@@ -249,6 +253,15 @@ class Registry:
         if not ctx.dry_run:
             strategy.after_update(replaced, current)
         return replaced
+
+    def _check_metadata_update(
+        self, resource: Resource, meta: Obj, old_meta: Obj, *, part: bool = False
+    ) -> list[Cause]:
+        """Upstream checks metadata for all kinds alike and again with each kind, and reports both."""
+        problems = self.strategy(resource).name_problems
+        return validate_metadata_update(meta, old_meta) + validate_kind_metadata_update(
+            resource.kind, meta, old_meta, namespaced=resource.namespaced, name_problems=problems, part=part
+        )
 
     def _finish_replace(self, ctx: RequestContext, resource: Resource, obj: Obj, current: Obj) -> Obj:
         obj = _arranged(obj)
@@ -264,8 +277,7 @@ class Registry:
 
     def _check_identity(self, resource: Resource, meta: Obj, old_meta: Obj, strategy: Strategy) -> None:
         name = old_meta["name"]
-        if resource.namespaced:
-            self._place(resource, old_meta["namespace"], meta)
+        self._place(resource, old_meta.get("namespace"), meta)
         check_name(meta, name)
         version = meta.get("resourceVersion")
         check_version(version)
@@ -408,7 +420,9 @@ def check_uid(resource: Resource, meta: Obj, uid: str | None, dry_run: bool = Fa
 
 
 def qualified_kind(resource: Resource) -> str:
-    """`Pod`, `Deployment.apps`: a kind as errors about an object name it."""
+    """`Pod`, `Deployment.apps`: a kind as errors about an object name it. Events are of one kind in both groups."""
+    if resource.group == event.GROUP:
+        return resource.kind
     return f"{resource.kind}.{resource.group}" if resource.group else resource.kind
 
 

@@ -80,22 +80,12 @@ class JobStrategy(Strategy):
             meta["labels"] = dict(spec["template"]["metadata"].get("labels") or {})
 
     def validate(self, obj: Obj) -> list[Cause]:
-        """Models ValidateJobSpec."""
-        spec, selector = obj["spec"], obj["spec"].get("selector")
-        causes = _validate_generated(obj) + _validate_job(spec, "spec")
-        malformed = [required("spec.selector")] if selector is None else []
-        malformed += validate_label_selector(selector or {}, "spec.selector")
-        causes += malformed
-        labels = spec["template"]["metadata"].get("labels")
-        # No selector at all selects nothing.
-        if selector is None or not (malformed or compile_label_selector(selector).matches(labels or {})):
-            why = "`selector` does not match template `labels`"
-            causes.append(invalid_value("spec.template.metadata.labels", _shown_labels(labels), why))
-        return causes
+        """Models ValidateJob."""
+        return _validate_generated(obj) + _validate_spec(obj["spec"])
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """A Job is not changed while it runs. Models ValidateJobSpecUpdate."""
-        causes = self.validate(new)
+        causes = self.validate(new) + _validate_spec(new["spec"])  # as upstream, once as a Job and once as an update
         for field in ("completions", "selector", "template", "completionMode", *_POLICIES):
             if (field == "template" and _is_waiting(old)) or (field == "completions" and _is_elastic(new)):
                 continue
@@ -151,6 +141,21 @@ class CronJobStrategy(Strategy):
             causes.append(not_supported("spec.concurrencyPolicy", policy, ["Allow", "Forbid", "Replace"]))
         causes += _validate_job(spec["jobTemplate"]["spec"], "spec.jobTemplate.spec")
         return causes + validate_not_negative(spec, "successfulJobsHistoryLimit", "failedJobsHistoryLimit")
+
+
+def _validate_spec(spec: Obj) -> list[Cause]:
+    """Models ValidateJobSpec."""
+    selector = spec.get("selector")
+    causes = _validate_job(spec, "spec")
+    malformed = [required("spec.selector")] if selector is None else []
+    malformed += validate_label_selector(selector or {}, "spec.selector")
+    causes += malformed
+    labels = spec["template"]["metadata"].get("labels")
+    # No selector at all selects nothing.
+    if selector is None or not (malformed or compile_label_selector(selector).matches(labels or {})):
+        why = "`selector` does not match template `labels`"
+        causes.append(invalid_value("spec.template.metadata.labels", _shown_labels(labels), why))
+    return causes
 
 
 def _validate_generated(obj: Obj) -> list[Cause]:

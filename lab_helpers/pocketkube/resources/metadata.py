@@ -17,6 +17,17 @@ FOREGROUND = "foregroundDeletion"
 IMMUTABLE = "field is immutable"
 STANDARD_FINALIZERS = ("kubernetes", ORPHAN, FOREGROUND)
 
+# How much of its metadata a kind's own validation of an update looks at; the others check it as an update.
+_CHECKED_WHOLE = frozenset(
+    {
+        "ClusterRole", "ClusterRoleBinding", "ConfigMap", "ControllerRevision", "Endpoints", "Ingress", "IngressClass",
+        "Job", "Namespace", "Node", "Pod", "Role", "RoleBinding", "Secret", "ServiceAccount",
+    }
+)  # fmt: skip
+_CHECKED_AS_NEW = frozenset({"EndpointSlice", "LimitRange"})
+_CHECKED_PLAINLY = frozenset({"Lease"})
+_CHECKED_FOR_ALL = frozenset({"PodDisruptionBudget"})
+
 _ANNOTATIONS_LIMIT = 256 * 1024
 
 Problems = Callable[[str], list[str]]
@@ -53,14 +64,43 @@ def _validate_namespace(meta: Obj, namespaced: bool, path: str) -> list[Cause]:
 
 
 def _validate_common(meta: Obj, path: str) -> list[Cause]:
+    return _validate_labelled(meta, path) + _validate_finalizers(meta.get("finalizers") or [], f"{path}.finalizers")
+
+
+def _validate_labelled(meta: Obj, path: str) -> list[Cause]:
     causes = validate_labels(meta.get("labels") or {}, f"{path}.labels")
     causes += validate_annotations(meta.get("annotations") or {}, f"{path}.annotations")
-    causes += _validate_owners(meta.get("ownerReferences") or [], f"{path}.ownerReferences")
-    return causes + _validate_finalizers(meta.get("finalizers") or [], f"{path}.finalizers")
+    return causes + _validate_owners(meta.get("ownerReferences") or [], f"{path}.ownerReferences")
 
 
 def validate_metadata_update(new: Obj, old: Obj, path: str = "metadata") -> list[Cause]:
-    """What an update must not do to metadata."""
+    """What an update of any kind must not do to metadata. Models ValidateObjectMetaAccessorUpdate and its caller."""
+    causes = _validate_kept(new, old, path) + _validate_labelled(new, path)
+    return causes + _validate_labelled(new, path)  # once as a new object's, once as an update's
+
+
+def validate_kind_metadata_update(
+    kind: str, new: Obj, old: Obj, *, namespaced: bool, name_problems: Problems, part: bool, path: str = "metadata"
+) -> list[Cause]:
+    """What upstream's kinds check of metadata beside what is checked for all: the same again, some of it or no more.
+
+    `part`: only a part of the object is written, as its status.
+    """
+    if kind in _CHECKED_FOR_ALL or (part and kind == "CronJob"):
+        return []
+    whole = kind in _CHECKED_WHOLE and not part
+    causes: list[Cause] = []
+    if kind not in _CHECKED_AS_NEW:
+        causes += _validate_kept(new, old, path) + _validate_labelled(new, path)
+        if kind not in _CHECKED_PLAINLY:
+            causes += _validate_finalizers(new.get("finalizers") or [], f"{path}.finalizers")
+    if whole or kind in _CHECKED_AS_NEW:
+        causes += validate_metadata(new, namespaced, name_problems, path)
+    return causes
+
+
+def _validate_kept(new: Obj, old: Obj, path: str) -> list[Cause]:
+    """What stays as it is."""
     causes: list[Cause] = []
     if old.get("deletionTimestamp"):
         added = sorted(set(new.get("finalizers") or []) - set(old.get("finalizers") or []))
@@ -72,7 +112,7 @@ def validate_metadata_update(new: Obj, old: Obj, path: str = "metadata") -> list
         causes.append(invalid_value(f"{path}.resourceVersion", "", "must be specified for an update"))
     for field in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
         causes += validate_immutable(new.get(field), old.get(field), f"{path}.{field}")
-    return causes + _validate_common(new, path)
+    return causes
 
 
 def validate_immutable(new: Any, old: Any, path: str) -> list[Cause]:

@@ -30,28 +30,14 @@ class NodeStrategy(Strategy):
 
     def validate(self, obj: Obj) -> list[Cause]:
         """Taints and address ranges."""
-        spec = obj["spec"]
-        causes: list[Cause] = []
-        seen: set[tuple[str, str]] = set()
-        for index, taint in enumerate(spec.get("taints") or []):
-            # Upstream's path: taints once were an annotation.
-            path, key = f"metadata.taints[{index}]", taint.get("key") or ""
-            causes += [invalid_value(f"{path}.key", key, problem) for problem in label_key_problems(key)]
-            effect, value = taint.get("effect") or "", taint.get("value") or ""
-            if problems := label_value_problems(value):
-                causes.append(invalid_value(f"{path}.value", value, ";".join(problems)))
-            if not effect:
-                causes.append(required(f"{path}.effect"))
-            elif effect not in _EFFECTS:
-                causes.append(not_supported(f"{path}.effect", effect, _EFFECTS))
-            if (effect, key) in seen:
-                shown = {"Key": key, "Value": value, "Effect": effect, "TimeAdded": taint.get("timeAdded")}
-                twice = duplicate(path, shown)
-                causes.append(replace(twice, message=f"{twice.message}: taints must be unique by key and effect pair"))
-            seen.add((effect, key))
-        for index, cidr in enumerate(spec.get("podCIDRs") or []):
+        causes = _validate_taints(obj)
+        for index, cidr in enumerate(obj["spec"].get("podCIDRs") or []):
             causes += [invalid_value(f"spec.podCIDRs[{index}]", cidr, problem) for problem in cidr_problems(cidr)]
         return causes
+
+    def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """Upstream looks at taints once more for an update."""
+        return self.validate(new) + _validate_taints(new)
 
     def field_names(self) -> tuple[str, ...]:
         """Beside the name."""
@@ -60,6 +46,29 @@ class NodeStrategy(Strategy):
     def fields(self, obj: Obj) -> dict[str, str]:
         """Their values."""
         return {"spec.unschedulable": "true" if (obj.get("spec") or {}).get("unschedulable") else "false"}
+
+
+def _validate_taints(obj: Obj) -> list[Cause]:
+    """Each as it should be, and none of them twice."""
+    causes: list[Cause] = []
+    seen: set[tuple[str, str]] = set()
+    for index, taint in enumerate(obj["spec"].get("taints") or []):
+        # Upstream's path: taints once were an annotation.
+        path, key = f"metadata.taints[{index}]", taint.get("key") or ""
+        causes += [invalid_value(f"{path}.key", key, problem) for problem in label_key_problems(key)]
+        effect, value = taint.get("effect") or "", taint.get("value") or ""
+        if problems := label_value_problems(value):
+            causes.append(invalid_value(f"{path}.value", value, ";".join(problems)))
+        if not effect:
+            causes.append(required(f"{path}.effect"))
+        elif effect not in _EFFECTS:
+            causes.append(not_supported(f"{path}.effect", effect, _EFFECTS))
+        if (effect, key) in seen:
+            shown = {"Key": key, "Value": value, "Effect": effect, "TimeAdded": taint.get("timeAdded")}
+            twice = duplicate(path, shown)
+            causes.append(replace(twice, message=f"{twice.message}: taints must be unique by key and effect pair"))
+        seen.add((effect, key))
+    return causes
 
 
 class LeaseStrategy(Strategy):

@@ -222,7 +222,7 @@ def test_events_of_the_newer_group_are_complete(api: Api) -> None:
     with pytest.raises(StatusError) as caught:
         api.create("events.events.k8s.io", {"metadata": {"name": "e"}, "deprecatedCount": 1})
     assert caught.value.message == (
-        'Event.events.k8s.io "e" is invalid: [eventTime: Required value, type: Invalid value: "": has invalid value: , '
+        'Event "e" is invalid: [eventTime: Required value, type: Invalid value: "": has invalid value: , '
         'count: Invalid value: "": needs to be unset]'
     )
     event = {"metadata": {"name": "e"}, "eventTime": "2026-01-01T00:00:00.000000Z", "type": "Normal"}
