@@ -77,7 +77,6 @@ class Field:
     """What the API server fills in: also where the field is a key of an associative list."""
     enum: tuple[str, ...] = ()
     """The values allowed, if the API names them."""
-    go_type: str | None = None
 
     @property
     def is_atomic(self) -> bool:
@@ -200,7 +199,6 @@ def _parse_field(name: str, line: str) -> Field:
         map_type=cast(Any, named.get("map")),
         default=_default(named.get("default"), shaped, flags),
         enum=_words(named.get("enum")),
-        go_type=named.get("go"),
     )
 
 

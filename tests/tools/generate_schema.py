@@ -86,19 +86,6 @@ ALWAYS_WRITTEN = {
 LEFT_OUT_WHEN_EMPTY = {"meta.v1.ObjectMeta.creationTimestamp"}
 # What a field that is always written holds if nobody set it, so that OpenAPI gives it as the default.
 ZERO = {"string": "", "bool": False, "int32": 0, "int64": 0, "double": 0}
-# String types with a name of their own in Go: the decoder's errors say it.
-GO_TYPES: dict[str, str | dict[str, str]] = {
-    "protocol": "v1.Protocol", "restartPolicy": "v1.RestartPolicy", "imagePullPolicy": "v1.PullPolicy",
-    "dnsPolicy": "v1.DNSPolicy", "terminationMessagePolicy": "v1.TerminationMessagePolicy", "uid": "types.UID",
-    "sessionAffinity": "v1.ServiceAffinity", "externalTrafficPolicy": "v1.ServiceExternalTrafficPolicy",
-    "internalTrafficPolicy": "v1.ServiceInternalTrafficPolicy", "ipFamilyPolicy": "v1.IPFamilyPolicy",
-    "phase": {"core.v1.PodStatus": "v1.PodPhase", "core.v1.NamespaceStatus": "v1.NamespacePhase"},
-    "addressType": "v1.AddressType", "effect": "v1.TaintEffect", "scheme": "v1.URIScheme",
-    "type": {
-        "core.v1.ServiceSpec": "v1.ServiceType", "core.v1.Secret": "v1.SecretType",
-        "apps.v1.DeploymentStrategy": "v1.DeploymentStrategyType",
-    },
-}  # fmt: skip
 
 
 def short_name(name: str) -> str:
@@ -213,7 +200,6 @@ class Generator:
             "map": schema.get("x-kubernetes-map-type"),
             "default": json.dumps(default) if default != usual else None,
             "enum": ",".join(value.get("enum", ())),
-            "go": self.go_type(owner, field) if kind == "string" and not prefix else None,
         }
         return " ".join(words + [f"{name}={value}" for name, value in named.items() if value])
 
@@ -232,12 +218,6 @@ class Generator:
             inner, name = self.shape(schema["additionalProperties"])
             return "{}", "StringList" if inner == "[]" else name
         return "", SCALARS[kind, schema.get("format")]
-
-    @staticmethod
-    def go_type(owner: str, field: str) -> str | None:
-        """The Go name of a string type."""
-        known = GO_TYPES.get(field)
-        return known.get(owner) if isinstance(known, dict) else known
 
 
 def main() -> None:
