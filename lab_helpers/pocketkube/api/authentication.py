@@ -20,8 +20,8 @@ from .auth import ANONYMOUS, TRUSTED, User, service_account_user, user_of_certif
 from .impersonation import impersonate
 from .operations import Operations
 from .rbac import Roles
-from .status import StatusError, go_quote
-from .tokens import BOUND_KINDS, Claims, TokenAuthority
+from .status import StatusError, go_quote, invalid_value
+from .tokens import BOUND_KINDS, Claims, TokenAuthority, check_expiration
 
 _EXTRA = "authentication.kubernetes.io"
 _INVALID = "kubernetes.io/legacy-token-invalid-since"
@@ -60,8 +60,12 @@ class Authenticator:
         return user, [name for name in audiences or (self._tokens.issuer,) if name in claims.audiences]
 
     def request_token(self, account: Obj, request: Obj) -> Obj:
-        """Answers a TokenRequest; StatusError if it should be bound to what is not there."""
-        spec = request.get("spec") or {}
+        """Answers a TokenRequest; StatusError if it is not this account's, or should be bound to what is not there."""
+        name, spec = (request.get("metadata") or {}).get("name"), request.get("spec") or {}
+        if name and name != name_of(account):
+            cause = invalid_value("metadata.name", name, "must match the service account name if specified")
+            raise StatusError.invalid("TokenRequest.authentication.k8s.io", name_of(account), [cause])
+        check_expiration(spec)
         reference = spec.get("boundObjectRef")
         if not reference:
             return self._tokens.issue(account, request)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ..objects import Obj, is_condition_true, labels_of, name_of, namespace_of
 from ..resources.table import RESOURCES
 from .deletion import delete_object
+from .query import refuse_dry_run
 from .registry import Registry
 from .request import DeleteOptions, RequestContext
 from .selectors import compile_label_selector
@@ -21,6 +22,7 @@ _RETRY_SECONDS = 10
 
 def evict(registry: Registry, ctx: RequestContext, current: Obj, eviction: Obj) -> None:
     """Deletes the Pod; StatusError 429 if its budget does not allow it now."""
+    refuse_dry_run((eviction.get("deleteOptions") or {}).get("dryRun") or [], "DeleteOptions")
     if not _needs_no_budget(current):
         _spend(registry, ctx, current)
     if not ctx.dry_run:

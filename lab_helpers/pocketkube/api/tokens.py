@@ -33,6 +33,7 @@ _ISSUER_FOR_GOOD = "kubernetes/serviceaccount"
 _CLAIM_FOR_GOOD = "kubernetes.io/serviceaccount/"
 _PRIVATE_FOR_GOOD = ("namespace", "secret.name", "service-account.name", "service-account.uid")
 _MOST_REMEMBERED = 1000
+_USUAL_TOKEN_SECONDS = 3600
 _SHORTEST_TOKEN_SECONDS = 600
 _LONGEST_TOKEN_SECONDS = 2**32
 
@@ -67,11 +68,10 @@ class TokenAuthority:
         """Answers a TokenRequest for a ServiceAccount. `node` is that of the Pod that the token is bound to."""
         now = time.time() if now is None else now
         spec = dict(request.get("spec") or {})
-        seconds = int(spec.get("expirationSeconds") or 3600)
+        seconds = check_expiration(spec)
         spec["audiences"] = spec.get("audiences") or [self.issuer]
         spec["expirationSeconds"] = seconds
         spec.setdefault("boundObjectRef", None)
-        _check_expiration(seconds)
         metadata = account["metadata"]
         private: Obj = {"namespace": metadata["namespace"]}
         if node is not None:
@@ -223,8 +223,9 @@ class TokenAuthority:
         return self._loaded
 
 
-def _check_expiration(seconds: int) -> None:
-    why = ""
+def check_expiration(spec: Obj) -> int:
+    """How long a token shall last, in seconds; StatusError 422 for too short or too long a time."""
+    seconds, why = int(spec.get("expirationSeconds") or _USUAL_TOKEN_SECONDS), ""
     if seconds < _SHORTEST_TOKEN_SECONDS:
         why = "may not specify a duration less than 10 minutes"
     elif seconds > _LONGEST_TOKEN_SECONDS:
@@ -232,6 +233,7 @@ def _check_expiration(seconds: int) -> None:
     if why:
         cause = invalid_value("spec.expirationSeconds", seconds, why)
         raise StatusError.invalid("TokenRequest.authentication.k8s.io", "", [cause])
+    return seconds
 
 
 def _base64(data: bytes) -> str:

@@ -48,6 +48,36 @@ def test_a_token_is_bound_to_what_is_there() -> None:
     run(scenario)
 
 
+def test_a_token_request_is_checked_before_what_it_is_bound_to() -> None:
+    async def scenario(served: Served) -> None:
+        path = "/api/v1/namespaces/default/serviceaccounts/bob/token"
+        await served.post("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "bob"}})
+        refused = await served.post(path, {"metadata": {"name": "eve"}, "spec": {}})
+        assert refused.status == 422 and refused.message == (
+            'TokenRequest.authentication.k8s.io "bob" is invalid: metadata.name: Invalid value: "eve": '
+            "must match the service account name if specified"
+        )
+        missing = {"apiVersion": "v1", "kind": "Pod", "name": "nosuch"}
+        refused = await served.post(path, {"spec": {"expirationSeconds": 300, "boundObjectRef": missing}})
+        assert refused.status == 422 and "may not specify a duration less than 10 minutes" in refused.message
+
+    run(scenario)
+
+
+def test_an_eviction_knows_one_kind_of_dry_run() -> None:
+    async def scenario(served: Served) -> None:
+        root = "/api/v1/namespaces/default/pods"
+        await served.post(root, {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "httpd"}]}})
+        eviction = {"metadata": {"name": "p"}, "deleteOptions": {"dryRun": ["Foo"]}}
+        refused = await served.post(f"{root}/p/eviction", eviction)
+        assert refused.status == 422 and refused.message == (
+            'DeleteOptions.meta.k8s.io "" is invalid: dryRun: Unsupported value: ["Foo"]: supported values: "All"'
+        )
+        assert (await served.get(f"{root}/p")).status == 200
+
+    run(scenario)
+
+
 def test_a_token_is_reviewed_for_its_audiences() -> None:
     async def scenario(served: Served) -> None:
         path = "/api/v1/namespaces/default/serviceaccounts"
