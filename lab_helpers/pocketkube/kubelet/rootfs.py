@@ -4,7 +4,7 @@ There are no image files to unpack. `/usr`, `/etc` and the like are overlays ove
 is new and empty, so the user's home, the cluster's state and the host's devices can't be seen. All of it lives on the
 sandbox's tmpfs: nothing that is written reaches the host.
 
-`RootBuilder` prepares the layer in the node process; `enter_root` mounts it in the process that will live there.
+`RootBuilder` prepares the layer in the node process; `root_entry` mounts it in the process that will live there.
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from .. import linux
 from ..interception.view import VISIBLE
-from ..linux import MountFlag
+from .root_entry import DEVICES, RootPlan
 from .runtime import Layer, Mount
 
 EMPTY_FOLDERS = ("proc", "sys", "dev", "dev/pts", "root", "home", "srv", "mnt", "media", "run", "run/lock", "var",
@@ -28,7 +26,6 @@ EMPTY_FOLDERS = ("proc", "sys", "dev", "dev/pts", "root", "home", "srv", "mnt", 
 OPEN_FOLDERS = ("tmp", "var/tmp", "dev/shm")
 """Folders that everybody may write to (mode 1777)."""
 
-DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 DEVICE_LINKS = {
     "fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2",
     "ptmx": "pts/ptmx",
@@ -40,34 +37,9 @@ HIDDEN_ETC = ("shadow", "shadow-", "gshadow", "gshadow-", "sudoers")
 NOT_FROM_IMAGES = ("dev", "proc", "sys")
 """Folders that are the kernel's, whatever an image has there."""
 
-# Models the default masked and read-only paths of opencontainers/runc (v1.3): they matter where uid 0 is the host's.
-MASKED_PROC = ("kcore", "keys", "timer_list", "sched_debug")
-READ_ONLY_PROC = ("bus", "fs", "irq", "sysrq-trigger")
-
 _SKELETON_DEPTH = 2
 _HOST = ".host"
 _LARGEST_COPIED = 64 * 1024
-
-
-@dataclass(frozen=True)
-class RootPlan:
-    """What `enter_root` has to mount. Plain data: it travels to the template as JSON."""
-
-    root: str
-    overlays: list[tuple[str, str]] = field(default_factory=list)
-    """(folder in the root, mount options)"""
-    binds: list[tuple[str, str, bool]] = field(default_factory=list)
-    """(source, place in the root, read-only)"""
-    mounts: list[tuple[str, str, bool]] = field(default_factory=list)
-    """The same, for what can be written to even if the root can't."""
-    read_only: bool = False
-    all_users: bool = False
-    network_settings: bool = False
-    """True if /proc/sys/net can be written (nodes)."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON; `RootPlan(**data)` reads it back."""
-        return asdict(self)
 
 
 class RootBuilder:
@@ -341,63 +313,6 @@ class _Layer:
                 shown = Path(entry).readlink() if entry.is_symlink() else Path("/", _HOST, folder, entry.name)
                 if entry.name not in HIDDEN_ETC:
                     (here / entry.name).symlink_to(shown)
-
-
-def enter_root(plan: RootPlan) -> None:
-    """Mounts the root and goes into it for good. Needs a mount namespace of one's own, and is in the process
-    and network namespaces that /proc and /sys are to show."""
-    root = plan.root
-    linux.bind(root, root)
-    for target, options in plan.overlays:
-        linux.mount("overlay", target, "overlay", options=options)
-    for source, target, read_only in plan.binds:
-        linux.bind(source, target, read_only=read_only)
-    if plan.read_only:
-        linux.make_read_only(root)
-        linux.mount("tmpfs", f"{root}/dev/shm", "tmpfs", MountFlag.NOSUID | MountFlag.NODEV, "mode=1777")
-    for source, target, read_only in plan.mounts:
-        linux.bind(source, target, read_only=read_only)
-    _mount_devices(root, plan.all_users)
-    _mount_proc(root, plan)
-    _mount_sys(root)
-    linux.pivot_root(root)
-
-
-def _mount_devices(root: str, all_users: bool) -> None:
-    for name in DEVICES:
-        with contextlib.suppress(FileNotFoundError):
-            linux.bind(f"/dev/{name}", f"{root}/dev/{name}")
-    owner = ",gid=5" if all_users else ""  # The group tty, where it exists.
-    options = f"newinstance,ptmxmode=0666,mode=0620{owner}"
-    linux.mount("devpts", f"{root}/dev/pts", "devpts", MountFlag.NOSUID | MountFlag.NOEXEC, options)
-
-
-def _mount_proc(root: str, plan: RootPlan) -> None:
-    proc = f"{root}/proc"
-    try:
-        linux.mount("proc", proc, "proc", MountFlag.NOSUID | MountFlag.NODEV | MountFlag.NOEXEC)
-    except PermissionError:
-        linux.bind("/proc", proc)
-    linux.bind(f"{proc}/sys", f"{proc}/sys", read_only=True)
-    if plan.network_settings:
-        linux.bind("/proc/sys/net", f"{proc}/sys/net")
-    if not plan.all_users:
-        return
-    for name in READ_ONLY_PROC:
-        with contextlib.suppress(FileNotFoundError):
-            linux.bind(f"{proc}/{name}", f"{proc}/{name}", read_only=True)
-    for name in MASKED_PROC:
-        with contextlib.suppress(FileNotFoundError):
-            linux.bind("/dev/null", f"{proc}/{name}")
-
-
-def _mount_sys(root: str) -> None:
-    """The network namespace's own /sys where the kernel allows it, the host's otherwise."""
-    flags = MountFlag.NOSUID | MountFlag.NODEV | MountFlag.NOEXEC | MountFlag.READ_ONLY
-    try:
-        linux.mount("sysfs", f"{root}/sys", "sysfs", flags)
-    except PermissionError:
-        linux.bind("/sys", f"{root}/sys", read_only=True)
 
 
 def _make_empty_folders(root: Path) -> None:

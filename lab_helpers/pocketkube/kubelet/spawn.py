@@ -30,7 +30,7 @@ from .. import linux, packets
 from ..interception import filter
 from ..linux import Namespace
 from .identity import ResolvedIdentity, UnknownUser, resolve
-from .rootfs import RootPlan, enter_root
+from .root_entry import RootPlan, enter_root
 from .runtime import Identity, Rights
 
 JOINED = {"net": Namespace.NET, "uts": Namespace.UTS, "ipc": Namespace.IPC, "mnt": Namespace.MOUNT}
