@@ -7,7 +7,7 @@ Which Pods exist is the kubelet's business, which rules are written is kube-prox
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from .flows import Flow
@@ -69,10 +69,6 @@ class Engine(Protocol):
 
     def balance(self, address: str, nodes: Sequence[str]) -> None:
         """Lets the outside machine send connections to an address to these nodes in turn, or to nobody."""
-        ...
-
-    def shell_environment(self, place: str) -> Mapping[str, str]:
-        """Environment that a shell at a place (a node's name, or `outside`) needs to reach the network."""
         ...
 
 

@@ -258,10 +258,6 @@ class KernelEngine:
         except OSError as error:
             raise EngineError(str(error)) from error
 
-    def shell_environment(self, place: str) -> Mapping[str, str]:
-        """Nothing: a process at a place is in the real network."""
-        return {}
-
     def _make_outside(self) -> Machine:
         self._lock_dir.mkdir()
         netlink = Netlink()

@@ -11,7 +11,7 @@ import asyncio
 import os
 import shlex
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from random import Random
 
 from ...errors import InvalidInput
@@ -130,10 +130,6 @@ class UserspaceEngine:
 
     async def forget_flows(self, node: str, flows: Sequence[Flow]) -> None:
         """There is nothing to forget."""
-
-    def shell_environment(self, place: str) -> Mapping[str, str]:
-        """Nothing: the system calls of a process at a place are answered for that place."""
-        return {}
 
     def route_outside(self, address: str, gateway: str) -> None:
         """Makes the machine outside send connections to an address to a node; with no gateway not any more.

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -180,9 +180,6 @@ class MemoryEngine:
     async def forget_flows(self, node: str, flows: Sequence[Flow]) -> None:
         self.flows = [flow for flow in self.flows if flow not in flows]
 
-    def shell_environment(self, place: str) -> Mapping[str, str]:
-        return {}
-
 
 _HOLDER = """
 import sys
@@ -227,9 +224,6 @@ class NamespaceEngine:
 
     async def forget_flows(self, node: str, flows: Sequence[Flow]) -> None:
         raise AssertionError("nothing to forget")
-
-    def shell_environment(self, place: str) -> Mapping[str, str]:
-        return {}
 
 
 @contextlib.contextmanager
