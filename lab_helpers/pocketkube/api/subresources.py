@@ -16,7 +16,7 @@ from .apply import track_update
 from .eviction import evict
 from .registry import Registry
 from .request import RequestContext
-from .status import Cause, StatusError, invalid_value, not_supported, required
+from .status import Cause, StatusError, go_quote, invalid_value, not_supported, required
 
 _STANDARD_FINALIZERS = ("kubernetes", ORPHAN, FOREGROUND)
 
@@ -131,7 +131,7 @@ def with_ephemeral_containers(current: Obj, given: Obj) -> Obj:
     path = "spec.ephemeralContainers"
     for container in old:
         if container["name"] not in kept:
-            why = f"existing ephemeral containers {container['name']} may not be removed"
+            why = f"existing ephemeral containers {go_quote(container['name'])} may not be removed\n"
             cause = Cause("FieldValueForbidden", path, f"Forbidden: {why}")
             raise StatusError.invalid("Pod", name_of(current), [cause])
     merged = copy(current)
