@@ -193,3 +193,73 @@ def test_a_kopf_operator_reconciles(k: Kubectl) -> None:
     assert k("get", "cm", "c-was-here", "-o", "name") == "configmap/c-was-here\n"
     eventually(lambda: k.run("get", "secret", "c-copy").returncode != 0, "garbage collection of the copy")
     eventually(lambda: "There is a copy." in k("events", "--for", "configmap/c"), "the operator's Events")
+
+
+DEFINITION = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: greetings.lab.example.com}
+spec:
+  group: lab.example.com
+  scope: Namespaced
+  names: {plural: greetings, kind: Greeting}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    subresources: {status: {}}
+    additionalPrinterColumns: [{name: Said, type: string, jsonPath: .status.said}]
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec: {type: object, properties: {to: {type: string}, times: {type: integer, default: 1}}}
+          status: {type: object, x-kubernetes-preserve-unknown-fields: true}
+"""
+
+
+@pytest.fixture
+def greeter(cluster: EmbeddedCluster, k: Kubectl, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An operator of a kind of its own, which answers in the status."""
+    import kopf
+
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+    k("apply", "-f", "-", input=DEFINITION)
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.create("lab.example.com", "v1", "greetings", registry=registry)
+    @kopf.on.update("lab.example.com", "v1", "greetings", registry=registry)
+    def greet(spec: Any, patch: Any, **_: Any) -> None:
+        patch.status["said"] = " ".join(["hello", *[spec["to"]] * spec["times"]])
+
+    kopf.on.login(registry=registry)(kopf.login_with_kubeconfig)
+    stop, ready = threading.Event(), threading.Event()
+    options = {"registry": registry, "namespaces": [k.namespace], "stop_flag": stop, "ready_flag": ready}
+    running = threading.Thread(target=kopf.run, kwargs={**options, "standalone": True})
+    running.start()
+    assert ready.wait(20), "kopf did not start"
+    yield
+    stop.set()
+    running.join(20)
+    assert not running.is_alive()
+    k("delete", "crd", "greetings.lab.example.com")
+
+
+@pytest.mark.usefixtures("greeter")
+def test_a_kopf_operator_serves_a_kind_of_its_own(cluster: EmbeddedCluster, k: Kubectl) -> None:
+    from kubernetes import client, config
+
+    api = client.CustomObjectsApi(config.new_client_from_config(str(cluster.kubeconfig)))
+    where = ("lab.example.com", "v1", k.namespace, "greetings")
+
+    def said() -> str:
+        return str((api.get_namespaced_custom_object(*where, "one").get("status") or {}).get("said"))
+
+    greeting = {"apiVersion": "lab.example.com/v1", "kind": "Greeting", "metadata": {"name": "one"}}
+    api.create_namespaced_custom_object(*where, {**greeting, "spec": {"to": "world"}})
+    eventually(lambda: said() == "hello world", "the answer")
+    assert k("get", "greeting", "one", "--no-headers").split() == ["one", "hello", "world"]
+    api.patch_namespaced_custom_object(*where, "one", {"spec": {"to": "you", "times": 2}})
+    eventually(lambda: said() == "hello you you", "the answer to the change")
+    api.delete_namespaced_custom_object(*where, "one")
+    eventually(lambda: not api.list_namespaced_custom_object(*where)["items"], "the end")

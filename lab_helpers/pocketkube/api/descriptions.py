@@ -7,6 +7,7 @@ process of its own does it, when asked: `python -m lab_helpers.pocketkube.api.de
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 
 from .. import schema
@@ -24,9 +25,14 @@ _SWAGGER = "v2"
 async def described_document(path: str, served: Served) -> Document | None:
     """`/openapi/v3/<path>` with descriptions; None if nothing is there."""
     found = document(path, served)
-    is_static = document(path) is not None
-    # A custom kind's descriptions are those that its definition gives.
-    return Document(await _described(path)) if found and is_static else found
+    if found is None or document(path) is not None:
+        return found and Document(await _described(path))
+    # A custom kind's descriptions are those that its definition gives; the metadata are everybody's.
+    own, core = json.loads(found.body), json.loads(await _described("api/v1"))
+    described = core["components"]["schemas"]
+    schemas = own["components"]["schemas"]
+    schemas |= {name: described[name] for name in schemas if name in described}
+    return Document(encode(own))
 
 
 async def described_swagger(served: Served) -> Document:

@@ -19,6 +19,7 @@ from .routes import group_versions
 _REFERENCE, _DEFINITION = "#/components/schemas/", "#/definitions/"
 _ACTION = "x-kubernetes-action"
 _KINDS = "x-kubernetes-group-version-kind"
+_OPEN = "x-kubernetes-preserve-unknown-fields"
 _SCALARS: dict[str, Obj] = {
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": {"type": "string", "format": "int-or-string"},
     "io.k8s.apimachinery.pkg.api.resource.Quantity": {"type": "string"},
@@ -78,7 +79,9 @@ def _converted(value: Any) -> Any:
 
 
 def _definition(entry: Obj) -> Obj:
-    """A schema whose fields may be called as the words of a schema are."""
+    """A schema whose fields may be called as the words of a schema are. Where any field may be, none is described."""
+    if entry.get(_OPEN):
+        return {key: entry[key] for key in ("type", _KINDS)}
     fields = {name: _converted(item) for name, item in entry.get("properties", {}).items()}
     rest = {key: item for key, item in entry.items() if key != "properties"}
     return {**_converted(rest), **({"properties": fields} if fields else {})}

@@ -52,9 +52,6 @@ def _object(resource: CustomResource) -> Obj:
         "kind": {"description": _KIND, "type": "string"},
         "metadata": _reference(f"{_META}.ObjectMeta", _METADATA),
     }
-    if entry.get("x-kubernetes-preserve-unknown-fields") or not schema:
-        # Whoever may add fields is shown none.
-        entry = {key: value for key, value in entry.items() if key != "properties"}
     return {**entry, "x-kubernetes-group-version-kind": [_gvk(resource, resource.kind)]}
 
 

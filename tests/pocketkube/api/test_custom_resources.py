@@ -100,6 +100,9 @@ def test_a_definition_is_served_from_the_moment_it_is_stored() -> None:
         shown = document["components"]["schemas"]["com.example.stable.v1.CronTab"]["properties"]
         assert shown["spec"]["properties"]["schedule"]["type"] == "string"
         assert "com.example.stable.v1.CronTab" in (await served.get("/openapi/v2")).json["definitions"]
+        explained = (await served.get("/openapi/v3/apis/stable.example.com/v1?described=true")).json
+        metadata = explained["components"]["schemas"]["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"]["properties"]
+        assert metadata["creationTimestamp"]["description"].startswith("CreationTimestamp is a timestamp")
 
     run(scenario)
 
