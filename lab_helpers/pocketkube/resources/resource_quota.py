@@ -10,16 +10,8 @@ from ..api.status import NIL_MAP, Cause, invalid_value, required
 from ..objects import Obj
 from .metadata import IMMUTABLE
 from .plain import AnsweringStrategy
-from .resource_validation import validate_quota_resource_name
+from .resource_validation import AMOUNTS, COUNTS, validate_quota_resource_name
 
-_COUNTS = (
-    "configmaps", "persistentvolumeclaims", "pods", "replicationcontrollers", "resourcequotas", "secrets", "services",
-    "services.loadbalancers", "services.nodeports",
-)  # fmt: skip
-_AMOUNTS = (
-    "cpu", "ephemeral-storage", "memory", "limits.cpu", "limits.ephemeral-storage", "limits.memory",
-    "requests.cpu", "requests.ephemeral-storage", "requests.memory", "requests.storage",
-)  # fmt: skip
 _SCOPES = (
     "BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass", "Terminating",
     "VolumeAttributesClass",
@@ -99,7 +91,7 @@ def _validate_selector(spec: Obj) -> list[Cause]:
 def _unfit_names(spec: Obj, scope: str) -> int:
     """How many of the quota's names have nothing to do with a scope. Models IsResourceQuotaScopeValidForResource."""
     fit = _FIT.get(scope)
-    names = [name for name in spec.get("hard") or {} if name in _COUNTS or name in _AMOUNTS]
+    names = [name for name in spec.get("hard") or {} if name in COUNTS or name in AMOUNTS]
     return 0 if fit is None else sum(name not in fit for name in names)
 
 
@@ -112,6 +104,6 @@ def _validate_amount(name: str, amount: str, path: str) -> list[Cause]:
     causes: list[Cause] = []
     if value < 0:
         causes.append(invalid_value(path, amount, "must be greater than or equal to 0"))
-    if value % 1 and ("/" in name or name in _COUNTS):
+    if value % 1 and ("/" in name or name in COUNTS):
         causes.append(invalid_value(path, amount, "must be an integer"))
     return causes

@@ -16,18 +16,20 @@ from .causes import NOT_NEGATIVE, invalid_each
 from .naming import label_key_problems, label_problems
 
 HUGE_PAGES = "hugepages-"
-
-_CONTAINER_RESOURCES = ("cpu", "ephemeral-storage", "memory")
-_POD_RESOURCES = ("cpu", "memory")
-_COUNTS = (
+COUNTS = (
     "configmaps", "persistentvolumeclaims", "pods", "replicationcontrollers", "resourcequotas", "secrets", "services",
     "services.loadbalancers", "services.nodeports",
 )  # fmt: skip
-_AMOUNTS = (
+"""What a ResourceQuota counts by the object."""
+AMOUNTS = (
     "cpu", "ephemeral-storage", "memory", "limits.cpu", "limits.ephemeral-storage", "limits.memory",
     "requests.cpu", "requests.ephemeral-storage", "requests.memory", "requests.storage",
 )  # fmt: skip
-_STANDARD = (*_COUNTS, *_AMOUNTS, "storage")
+"""What it measures, a quantity of each object."""
+
+_CONTAINER_RESOURCES = ("cpu", "ephemeral-storage", "memory")
+_POD_RESOURCES = ("cpu", "memory")
+_STANDARD = (*COUNTS, *AMOUNTS, "storage")
 _QUOTA_HUGE_PAGES = (HUGE_PAGES, f"requests.{HUGE_PAGES}")
 
 
@@ -57,7 +59,7 @@ def validate_resource_name(name: str, path: str) -> list[Cause]:
 def validate_quota_resource_name(name: str, path: str) -> list[Cause]:
     """The name of what a ResourceQuota may bound."""
     causes = validate_resource_name(name, path)
-    if "/" in name or name in (*_COUNTS, *_AMOUNTS) or name.startswith(_QUOTA_HUGE_PAGES):
+    if "/" in name or name in (*COUNTS, *AMOUNTS) or name.startswith(_QUOTA_HUGE_PAGES):
         return causes
     return [*causes, invalid_value(path, name, "must be a standard resource for quota")]
 
@@ -84,7 +86,7 @@ def validate_amount(name: str, amount: str, path: str) -> list[Cause]:
     """How much of a resource. Models ValidateResourceQuantityValue."""
     value = quantity.value(amount)
     causes = [invalid_value(path, amount, NOT_NEGATIVE)] if value < 0 else []
-    if (name in _COUNTS or is_extended(name)) and value % 1:
+    if (name in COUNTS or is_extended(name)) and value % 1:
         causes.append(invalid_value(path, amount, "must be an integer"))
     return causes
 
