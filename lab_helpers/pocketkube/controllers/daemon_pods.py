@@ -10,6 +10,7 @@ from ..objects import Obj, annotations_of, copy, labels_of, name_of
 from ..resources.daemonset import TEMPLATE_GENERATION
 from ..resources.taints import NOT_READY, UNREACHABLE, UNSCHEDULABLE, taints_of, untolerated
 from .history import REVISION_HASH
+from .int_or_percent import scaled_value
 
 _GENERATION = "pod-template-generation"
 _PRESSURES = ("disk-pressure", "memory-pressure", "pid-pressure")
@@ -77,12 +78,6 @@ def is_updated(pod: Obj, hash_: str) -> bool:
 def rolling_limits(daemons: Obj, desired: int) -> tuple[int, int]:
     """(maxUnavailable, maxSurge) as numbers, both rounded up; unavailable at least one if there is no surge."""
     rolling = daemons["spec"]["updateStrategy"].get("rollingUpdate") or {}
-    unavailable = _scaled(rolling.get("maxUnavailable", 1), desired)
-    surge = _scaled(rolling.get("maxSurge", 0), desired)
+    unavailable = scaled_value(rolling.get("maxUnavailable", 1), desired)
+    surge = scaled_value(rolling.get("maxSurge", 0), desired)
     return (unavailable if surge else max(1, unavailable)), surge
-
-
-def _scaled(value: int | str, whole: int) -> int:
-    if isinstance(value, int):
-        return value
-    return -(-int(value.removesuffix("%")) * whole // 100)

@@ -11,6 +11,7 @@ from ..clock import Clock, parse_rfc3339
 from ..informer import Controller, SharedInformers
 from ..objects import Obj, controller_ref_of, copy, is_deleting, labels_of, name_of, namespace_of
 from .events import EventRecorder
+from .int_or_percent import scaled_value
 from .pods import is_finished, is_ready
 
 _RESOURCE = "poddisruptionbudgets.policy"
@@ -86,8 +87,8 @@ class DisruptionController(Controller):
             return len(pods), least
         expected = self._expected(pods)
         if most is not None:
-            return expected, max(0, expected - _scaled(most, expected))
-        return expected, _scaled(least, expected) if least is not None else 0
+            return expected, max(0, expected - scaled_value(most, expected))
+        return expected, scaled_value(least, expected) if least is not None else 0
 
     def _expected(self, pods: list[Obj]) -> int:
         """The sizes of the controllers behind the Pods; a Pod without one counts for itself."""
@@ -132,9 +133,3 @@ def selects(budget: Obj, pod: Obj) -> bool:
     """True if the budget counts the Pod: an empty selector counts all, a missing one none."""
     selector = budget["spec"].get("selector")
     return selector is not None and compile_label_selector(selector).matches(labels_of(pod))
-
-
-def _scaled(value: int | str, whole: int) -> int:
-    if isinstance(value, int):
-        return value
-    return -(-int(value.removesuffix("%")) * whole // 100)

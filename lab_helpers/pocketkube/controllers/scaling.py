@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ..clock import parse_rfc3339
 from ..objects import Obj, annotations_of, name_of, uid_of
+from .int_or_percent import scaled_value
 from .revisions import DESIRED_REPLICAS, MAX_REPLICAS, oldest_first
 
 
@@ -47,22 +48,12 @@ def is_rolling(deployment: Obj) -> bool:
     return bool((deployment["spec"].get("strategy") or {}).get("type", "RollingUpdate") == "RollingUpdate")
 
 
-def _scaled(value: int | str, whole: int, *, up: bool) -> int:
-    """An absolute number, or a percentage of the whole rounded up or down."""
-    if isinstance(value, int):
-        return value
-    if not value.endswith("%"):
-        return int(value)
-    exact = int(value[:-1]) * whole
-    return -(-exact // 100) if up else exact // 100
-
-
 def fenceposts(deployment: Obj) -> tuple[int, int]:
     """(maxSurge, maxUnavailable) as numbers: surge rounded up, unavailable down, never both zero."""
     rolling = (deployment["spec"].get("strategy") or {}).get("rollingUpdate") or {}
     replicas = replicas_of(deployment)
-    surge = _scaled(rolling.get("maxSurge", "25%"), replicas, up=True)
-    unavailable = _scaled(rolling.get("maxUnavailable", "25%"), replicas, up=False)
+    surge = scaled_value(rolling.get("maxSurge", "25%"), replicas)
+    unavailable = scaled_value(rolling.get("maxUnavailable", "25%"), replicas, round_up=False)
     if surge == 0 and unavailable == 0:
         unavailable = 1
     return surge, unavailable

@@ -9,6 +9,7 @@ import re
 
 from ..objects import Obj, is_deleting, labels_of, name_of
 from .history import REVISION_HASH, template_of
+from .int_or_percent import scaled_value
 from .pods import is_available, is_ready, phase_of, pod_from_template
 
 POD_NAME = "statefulset.kubernetes.io/pod-name"
@@ -42,9 +43,7 @@ def partition(owner: Obj) -> int:
 def max_unavailable(owner: Obj) -> int:
     """How many Pods a rolling update may take away at a time: a number, or a share rounded up, at least one."""
     value = (owner["spec"]["updateStrategy"].get("rollingUpdate") or {}).get("maxUnavailable", 1)
-    if isinstance(value, int):
-        return max(1, value)
-    return max(1, -(-int(value.removesuffix("%")) * int(owner["spec"]["replicas"]) // 100))
+    return max(1, scaled_value(value, int(owner["spec"]["replicas"])))
 
 
 def is_rolling(owner: Obj) -> bool:
