@@ -13,7 +13,8 @@ from lab_helpers.topology import model
 from lab_helpers.topology.model import Client, Rule, Topology
 from lab_helpers.topology.rules import chains_of, rules_of
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "iptables" / "data"
+"""The same node: what it had in its kernel and what the API answered were recorded together."""
 Obj = dict[str, Any]
 
 
