@@ -90,6 +90,14 @@ class Pki:
         return context
 
 
+def unverified_context() -> ssl.SSLContext:
+    """TLS to a Pod, as probes and the proxy subresource speak it: nobody vouches for a Pod's certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def ensure_pki(config: ClusterConfig) -> Pki:
     """The cluster's certificates: those that are there, else new ones. A set that is not whole is made anew."""
     pki = Pki(config.pki_dir)

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 from aiohttp import web
 from multidict import CIMultiDict
 
+from ..pki import unverified_context
 from ..upgrade import CHUNK, Connection, Upgraded, splice
 from .proxy_target import ProxyTarget, unreachable
 
@@ -116,7 +117,7 @@ async def _connect(target: ProxyTarget, kubelet: Path) -> tuple[asyncio.StreamRe
             why = await reader.readexactly(int(head.headers.get("Content-Length", "0")))
             raise unreachable(f"dial tcp {target.address}: {why.decode()}")
         if target.secure:
-            await writer.start_tls(_unverified())
+            await writer.start_tls(unverified_context())
     except ssl.SSLError as error:
         writer.close()
         plain = error.reason == "WRONG_VERSION_NUMBER"
@@ -128,14 +129,6 @@ async def _connect(target: ProxyTarget, kubelet: Path) -> tuple[asyncio.StreamRe
         writer.close()
         raise
     return reader, writer
-
-
-def _unverified() -> ssl.SSLContext:
-    """Models the proxy's transport: nobody vouches for a Pod's certificate."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 # --- the way there ---

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..objects import Obj, copy, name_of
-from ..resources.metadata import FOREGROUND, ORPHAN
+from ..resources.metadata import STANDARD_FINALIZERS
 from ..resources.naming import label_key_problems
 from ..resources.table import Resource
 from .apply import track_update
@@ -17,8 +17,6 @@ from .eviction import evict
 from .registry import Registry
 from .request import RequestContext
 from .status import Cause, StatusError, go_quote, invalid_value, not_supported, required
-
-_STANDARD_FINALIZERS = ("kubernetes", ORPHAN, FOREGROUND)
 
 
 def bind_pod(registry: Registry, ctx: RequestContext, resource: Resource, current: Obj, binding: Obj) -> Obj:
@@ -91,7 +89,7 @@ def validate_finalizer_names(names: list[str]) -> list[Cause]:
     for index, name in enumerate(names):
         path = f"spec.finalizers[{index}]"
         causes += [invalid_value(path, name, problem) for problem in label_key_problems(name)]
-        if "/" not in name and name not in _STANDARD_FINALIZERS:
+        if "/" not in name and name not in STANDARD_FINALIZERS:
             causes.append(
                 invalid_value(path, name, "name is neither a standard finalizer name nor is it fully qualified")
             )

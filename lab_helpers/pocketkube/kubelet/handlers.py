@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import ssl
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from ..clock import Clock
 from ..objects import Obj
+from ..pki import unverified_context
 from .backoff import go_duration
 from .grpc_health import HealthAnswer, check_health
 from .runtime import Process, Runtime
@@ -118,7 +118,7 @@ class Target:
         reader, writer = await self._dial(port, f"{parts.hostname}:{port}")
         try:
             if secure:
-                await writer.start_tls(_unverified())
+                await writer.start_tls(unverified_context())
             writer.write(request.encode())
             await writer.drain()
             return await _read_answer(reader)
@@ -224,10 +224,3 @@ async def _output(process: Process) -> str:
     streams = [stream for stream in (process.stdout, process.stderr) if stream is not None]
     parts = await asyncio.gather(*(stream.read() for stream in streams))
     return b"".join(parts)[:_LONGEST_OUTPUT].decode(errors="replace")
-
-
-def _unverified() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
