@@ -18,6 +18,7 @@ from pathlib import Path
 
 from .. import linux
 from ..interception.view import VISIBLE
+from .hosts_files import plain_hosts
 from .root_entry import DEVICES, RootPlan
 from .runtime import Layer, Mount
 
@@ -88,7 +89,7 @@ class RootBuilder:
         for under in layers:
             layer.lay(under.source, under.path)
         layer.write("/etc/hostname", f"{hostname}\n".encode())
-        layer.write("/etc/hosts", hosts.encode() or _plain_hosts(hostname))
+        layer.write("/etc/hosts", (hosts or plain_hosts(hostname)).encode())
         layer.write("/etc/resolv.conf", resolv_conf.encode())
         for path, content in (files or {}).items():
             layer.write(path, content, executable=content.startswith(b"#!"))
@@ -355,10 +356,6 @@ def _escaped(path: str) -> str:
     for special in ("\\", ":", ","):
         path = path.replace(special, f"\\{special}")
     return path
-
-
-def _plain_hosts(hostname: str) -> bytes:
-    return f"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t{hostname}\n".encode()
 
 
 def _folders(top: Path, depth: int) -> Iterator[Path]:
