@@ -28,6 +28,7 @@ from . import flows
 from .engine import NFACCT_COUNTERS, EngineError
 from .flows import Flow
 from .ipam import PodAddresses
+from .masquerade import masquerade_rules
 from .netlink import LOOPBACK, Netlink
 
 _T = TypeVar("_T")
@@ -120,7 +121,7 @@ class KernelEngine:
         for index in range(config.nodes):
             engine._add_node(index)
         for name in engine._nodes:
-            await engine.restore(name, engine._masquerade_rules(name))
+            await engine.restore(name, masquerade_rules(config, engine._nodes[name].addresses.cidr))
         await engine._find_accounting()
         return engine
 
@@ -295,20 +296,6 @@ class KernelEngine:
                 pods = ipaddress.IPv4Network(config.node_pod_cidr(other))
                 netlink.add_route(eth0, str(pods[0]), pods.prefixlen, via=config.node_ip(other))
         self._nodes[name] = _Node(machine, netlink, PodAddresses(config.node_pod_cidr(index)))
-
-    def _masquerade_rules(self, node: str) -> str:
-        """Pods reach what is neither Pod nor Service under their node's address, as a CNI plugin arranges it.
-
-        kube-proxy inserts its own jumps before this one.
-        """
-        pods = self._nodes[node].addresses.cidr
-        comment = '-m comment --comment "pocketkube: traffic from Pods to the outside"'
-        return (
-            "*nat\n:POCKETKUBE-MASQ - [0:0]\n"
-            f"-A POSTROUTING {comment} -j POCKETKUBE-MASQ\n"
-            f"-A POCKETKUBE-MASQ -d {self._config.pod_cidr} -j RETURN\n"
-            f"-A POCKETKUBE-MASQ -s {pods} -j MASQUERADE\nCOMMIT\n"
-        )
 
     async def _find_accounting(self) -> None:
         """Makes the nfacct objects on every node; they count only if iptables can match on them, too."""

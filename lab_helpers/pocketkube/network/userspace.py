@@ -22,6 +22,7 @@ from .engine import EngineError
 from .flows import Flow
 from .ipam import PodAddresses
 from .machines import TCP, Machine, SimulatedNode
+from .masquerade import masquerade_rules
 from .routing import Failure, Routing
 
 OUTSIDE = "outside"
@@ -47,7 +48,7 @@ class UserspaceEngine:
         self.connections = Connections(self._routing)
         self._links = 0
         for node in self._nodes.values():
-            node.restore(_masquerade_rules(config, node))
+            node.restore(masquerade_rules(config, node.pods.cidr))
 
     def machine(self, place: str) -> Machine:
         """A node by its name, or `outside`. Raises KeyError."""
@@ -173,17 +174,6 @@ def _node(config: ClusterConfig, index: int) -> SimulatedNode:
         *others,
     )  # fmt: skip
     return SimulatedNode(name, ip, name, pods=pods, routes=routes)
-
-
-def _masquerade_rules(config: ClusterConfig, node: SimulatedNode) -> str:
-    """As `kernel` has them: Pods reach what is neither Pod nor Service under their node's address."""
-    comment = '-m comment --comment "pocketkube: traffic from Pods to the outside"'
-    return (
-        "*nat\n:POCKETKUBE-MASQ - [0:0]\n"
-        f"-A POSTROUTING {comment} -j POCKETKUBE-MASQ\n"
-        f"-A POCKETKUBE-MASQ -d {config.pod_cidr} -j RETURN\n"
-        f"-A POCKETKUBE-MASQ -s {node.pods.cidr} -j MASQUERADE\nCOMMIT\n"
-    )
 
 
 async def _until_connected(end: socket.socket) -> None:
