@@ -35,7 +35,7 @@ def test_a_pod_answers(one_kubectl: Kubectl, path: str) -> None:
         ("services/empty:http/proxy/", '(ServiceUnavailable): no endpoints available for service "empty"'),
         ("services/web:nosuch/proxy/", '(ServiceUnavailable): no endpoints available for service "web:nosuch"'),
         ("services/web:81/proxy/", '(ServiceUnavailable): no service port 81 found for service "web"'),
-        ("services/nosuch/proxy/", '(NotFound): endpoints "nosuch" not found'),
+        ("services/nosuch/proxy/", '(NotFound): services "nosuch" not found'),
         ("services/nosuch:80/proxy/", '(NotFound): services "nosuch" not found'),
         ("services/a:b:c:d/proxy/", '(BadRequest): invalid service request "a:b:c:d"'),
         ("pods/nosuch/proxy/", '(NotFound): pods "nosuch" not found'),
