@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..objects import Obj, copy, name_of
-from ..resources.metadata import STANDARD_FINALIZERS
+from ..resources.metadata import NOT_STANDARD, STANDARD_FINALIZERS
 from ..resources.naming import label_key_problems
 from ..resources.table import Resource
 from .apply import track_update
@@ -90,9 +90,7 @@ def validate_finalizer_names(names: list[str]) -> list[Cause]:
         path = f"spec.finalizers[{index}]"
         causes += [invalid_value(path, name, problem) for problem in label_key_problems(name)]
         if "/" not in name and name not in STANDARD_FINALIZERS:
-            causes.append(
-                invalid_value(path, name, "name is neither a standard finalizer name nor is it fully qualified")
-            )
+            causes.append(invalid_value(path, name, NOT_STANDARD))
     return causes
 
 

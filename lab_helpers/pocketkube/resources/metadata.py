@@ -16,6 +16,8 @@ ORPHAN = "orphan"
 FOREGROUND = "foregroundDeletion"
 IMMUTABLE = "field is immutable"
 STANDARD_FINALIZERS = ("kubernetes", ORPHAN, FOREGROUND)
+NOT_STANDARD = "name is neither a standard finalizer name nor is it fully qualified"
+"""What is said of a finalizer without a domain that is none of these."""
 
 # How much of its metadata a kind's own validation of an update looks at; the others check it as an update.
 _CHECKED_WHOLE = frozenset(
@@ -163,8 +165,7 @@ def _validate_finalizers(finalizers: list[str], path: str) -> list[Cause]:
     causes = [invalid_value(path, name, problem) for name in finalizers for problem in label_key_problems(name)]
     for index, name in enumerate(finalizers):
         if "/" not in name and name not in STANDARD_FINALIZERS:
-            why = "name is neither a standard finalizer name nor is it fully qualified"
-            causes.append(invalid_value(f"{path}[{index}]", name, why))
+            causes.append(invalid_value(f"{path}[{index}]", name, NOT_STANDARD))
     if ORPHAN in finalizers and FOREGROUND in finalizers:
         why = f"finalizer {ORPHAN} and {FOREGROUND} cannot be both set"
         causes.append(invalid_value(path, finalizers, why))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..api.status import Cause, invalid_value
 from ..objects import Obj
-from .metadata import STANDARD_FINALIZERS
+from .metadata import NOT_STANDARD, STANDARD_FINALIZERS
 from .naming import label_key_problems, label_problems
 from .strategy import Strategy
 
@@ -53,7 +53,7 @@ class NamespaceStrategy(Strategy):
         for name in (obj.get("spec") or {}).get("finalizers") or []:
             problems = label_key_problems(name)
             if "/" not in name and name not in STANDARD_FINALIZERS:
-                problems.append("name is neither a standard finalizer name nor is it fully qualified")
+                problems.append(NOT_STANDARD)
             causes += [invalid_value("spec.finalizers", name, problem) for problem in problems]
         return causes
 
