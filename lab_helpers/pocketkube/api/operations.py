@@ -22,7 +22,8 @@ from .deletion import delete_object
 from .fields import decode_body, decode_patched, warnings_of
 from .listing import fresh_revision, list_objects
 from .patch import apply_patch, strict_problems
-from .registry import Registry, check_name, check_uid, check_version
+from .preconditions import check_name, check_uid, check_version
+from .registry import Registry
 from .request import DeleteOptions, ListOptions, PatchDocument, RequestContext, WatchOptions, Written
 from .scale import SCALE, apply_scale, owned_scale_of, replace_scale, scale_of
 from .status import StatusError, required

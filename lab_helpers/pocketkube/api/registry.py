@@ -38,8 +38,9 @@ from ..resources.strategy import Strategy
 from ..resources.table import RESOURCES, Resource
 from ..store import Store
 from .apply import track_update
+from .preconditions import check_name, check_version
 from .request import RequestContext
-from .status import Cause, StatusError, go_quote
+from .status import Cause, StatusError
 
 _OWN_MANAGER = "kube-apiserver"
 _SUFFIX = 5
@@ -49,6 +50,7 @@ _METADATA_ORDER = (
     "name", "generateName", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp",
     "deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations", "ownerReferences", "finalizers",
 )  # fmt: skip
+_SET_BY_DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
 
 
 class Registry:
@@ -349,17 +351,6 @@ class Registry:
             raise StatusError.internal(str(error)) from error
 
 
-_STORAGE_FOLDERS = {
-    "endpoints": "services/endpoints",
-    "nodes": "minions",
-    "replicationcontrollers": "controllers",
-    "services": "services/specs",
-}
-
-
-_SET_BY_DELETION = ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
-
-
 def _is_version(text: str | None) -> bool:
     """True for a resourceVersion that counts: upstream overlooks what is no number."""
     return bool(text) and str(text).isascii() and str(text).isdigit() and int(str(text)) > 0
@@ -385,38 +376,6 @@ def _drop_repeated_owners(ctx: RequestContext, meta: Obj, *, after_admission: bo
         f"{start}API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; "
         f"please fix your requests; duplicate UID(s) observed: {', '.join(repeated)}"
     )
-
-
-def check_name(meta: Obj, name: str) -> None:
-    """An object that is written to a URL bears the name in it. Models apiserver handlers checkName."""
-    given = meta.get("name") or ""
-    if not given:
-        why = "was undeterminable: name must be provided"
-        raise StatusError.bad_request(f"the name of the object ({name} based on URL) {why}")
-    if given != name:
-        raise StatusError.bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
-
-
-def check_version(version: str | None) -> None:
-    """The resourceVersion of an update is a number."""
-    if version and not (version.isascii() and version.isdigit()):
-        raise StatusError.unclassified(f"strconv.ParseUint: parsing {go_quote(version)}: invalid syntax")
-
-
-def check_uid(resource: Resource, meta: Obj, uid: str | None, dry_run: bool = False) -> None:
-    """An update is meant for one object, not for its successor of the same name.
-
-    Models apiserver pkg/storage Preconditions.Check, whose message shows the key in etcd;
-    a dry run does not get as far as the prefix that all keys have there.
-    """
-    if not uid or uid == meta["uid"]:
-        return
-    folder = _STORAGE_FOLDERS.get(resource.plural, resource.plural)
-    parts = ("" if dry_run else "registry", folder, meta.get("namespace"), meta["name"])
-    key = "".join(f"/{part}" for part in parts if part)
-    failure = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta['uid']}"
-    stored = f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0"
-    raise StatusError.conflict(resource.name, meta["name"], f"{stored}, AdditionalErrorMsg: {failure}")
 
 
 def qualified_kind(resource: Resource) -> str:

@@ -14,7 +14,8 @@ from ..resources.metadata import validate_metadata
 from ..resources.table import Resource
 from .apply import apply, track_update
 from .managed_fields import Owned, Ownership, write_entries
-from .registry import Registry, check_name
+from .preconditions import check_name
+from .registry import Registry
 from .request import RequestContext
 from .selectors import format_label_selector, format_labels
 from .status import StatusError, invalid_value
