@@ -150,8 +150,11 @@ def down(name: str | None, output: str) -> None:
 
     cluster = EmbeddedCluster(name)
     # Half an end would leave files without a cluster; what is left to do takes a moment.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ended = cluster.delete()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        ended = cluster.delete()
+    finally:
+        signal.signal(signal.SIGINT, before)
     if output == "json":
         click.echo(json.dumps({"name": cluster.name, "ended": ended}))
         return

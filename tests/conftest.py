@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,9 @@ from lab_helpers.pocketkube.linux import ADMIN_PATH
 
 ANY_ENGINE = bool(os.environ.get("SERVICELAB_ANY_ENGINE"))
 """True to run tests marked `kernel` on whatever engine this machine has: for those that only want a cluster."""
+
+# Tests press Ctrl-C; a run in a shell's background would hand on to all programs that it is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REQUIRED = {mark for mark in os.environ.get("SERVICELAB_REQUIRE", "").split(",") if mark}
 
@@ -79,9 +83,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Turns the skip of a required kind of test into a failure."""
+    """Turns the skip of a required kind of test into a failure; one that names the only engine which can is none."""
     report = yield
-    if report.skipped and any(item.get_closest_marker(mark) for mark in REQUIRED):
+    is_required = any(item.get_closest_marker(mark) for mark in REQUIRED) and not item.get_closest_marker("only")
+    if report.skipped and is_required:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
         report.longrepr = f"Required here (SERVICELAB_REQUIRE), but skipped: {reason}"

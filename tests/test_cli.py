@@ -54,7 +54,7 @@ def test_a_state_folder_that_cannot_be_made_is_told(monkeypatch: pytest.MonkeyPa
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SERVICELAB_HOME", str(tmp_path / "file"))
     result = CliRunner().invoke(main, ["up"])
-    assert result.exit_code == 2
+    assert result.exit_code == 9
     assert "SERVICELAB_HOME" in result.output
 
 

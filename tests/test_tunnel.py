@@ -39,9 +39,10 @@ def test_each_connection_goes_to_one_of_the_pods(web: EmbeddedCluster) -> None:
             assert running.stdout is not None
             where = running.stdout.readline().strip()
             answers = [urllib.request.urlopen(where, timeout=10).read().decode() for _ in range(24)]
-        finally:
             running.send_signal(signal.SIGINT)
-        assert running.wait(timeout=10) == 130
+            assert running.wait(timeout=10) == 130
+        finally:
+            running.kill()
     assert len({re.search(r"Hostname: (\S+)", answer)[1] for answer in answers}) == 2  # type: ignore[index]
 
 

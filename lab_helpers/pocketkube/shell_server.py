@@ -18,6 +18,7 @@ from typing import Protocol
 from . import linux, packets
 from .kubelet.rootfs import RootBuilder
 from .kubelet.spawn import NODE_RIGHTS, SpawnRequest
+from .kubelet.stand_ins import stand_ins
 from .kubelet.template import Child, SpawnError, Template, receive_packet
 from .network.kernel import KernelEngine
 
@@ -82,7 +83,7 @@ class KernelPlaces:
 
     async def _mount(self, place: str) -> int:
         machine = self._engine.machine(place)
-        root = self._roots.prepare(f"machine-{place}", hostname=place, network_settings=True)
+        root = self._roots.prepare(f"machine-{place}", hostname=place, files=stand_ins(), network_settings=True)
         return await self._template.hold(root.as_dict(), {"net": machine.network, "uts": machine.uts})
 
 

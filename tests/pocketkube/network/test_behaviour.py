@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
 import subprocess
 import time
 from collections import Counter
@@ -494,7 +493,6 @@ def test_a_probe_decides_who_is_an_endpoint(lab: Lab) -> None:
 # What one engine alone can do.
 
 
-@pytest.mark.skipif(not shutil.which("ping"), reason="There is no ping on this machine.")
 @pytest.mark.only("kernel", "a simulated network has connections, but no packets of its own to send")
 def test_ping_reaches_a_pod(lab: Lab) -> None:
     lab.deploy("web")
