@@ -100,6 +100,7 @@ def test_a_process_is_whom_its_container_runs_as_and_so_is_what_exec_starts() ->
 
 
 @pytest.mark.kernel
+@pytest.mark.only("root", "without it there is one user")
 @pytest.mark.skipif(os.geteuid() != 0, reason="without root all users of a container are one user of the machine")
 def test_another_user_may_not_write_what_belongs_to_root(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
