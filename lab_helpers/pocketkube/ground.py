@@ -48,7 +48,7 @@ def _prepare_kernel(config: ClusterConfig, preload: Sequence[str]) -> Callable[[
 
     probe = require_kernel_engine()
     inside = sandbox.enter(config.state_dir / "sandbox")
-    template = Template.start(inside.files, preload)
+    template = Template.start(inside.files, preload, one_user=not inside.all_users)
     roots = RootBuilder(inside.files, all_users=inside.all_users, hidden=[config.state_dir.parent])
 
     async def make() -> Ground:

@@ -12,7 +12,6 @@ import os
 import signal
 import socket
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -70,8 +69,7 @@ class KernelPlaces:
         """Starts a command."""
         machine = self._engine.machine(place)
         joined = {"net": machine.network, "uts": machine.uts, "mnt": await self._root_of(place)}
-        wanted = replace(request, one_user=not self._roots.all_users)
-        return await self._template.spawn(wanted, {**streams, **joined})
+        return await self._template.spawn(request, {**streams, **joined})
 
     async def dial(self, place: str, ip: str, port: int) -> socket.socket:
         """A TCP connection from there."""

@@ -131,7 +131,7 @@ def run(scenario: Scenario, **settings: Any) -> Any:
 def _become_node(config: ClusterConfig, scenario: Scenario, overlays: bool, writing: int) -> None:
     try:
         inside = sandbox.enter(config.state_dir / "sandbox")
-        template = Template.start(inside.files)
+        template = Template.start(inside.files, one_user=not inside.all_users)
         asyncio.run(_serve(config, scenario, overlays, writing, inside, template))
     except BaseException:
         os.write(writing, pickle.dumps((traceback.format_exc(), None)))

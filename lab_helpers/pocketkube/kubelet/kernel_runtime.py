@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Mapping
-from dataclasses import replace
 
 from ..network.kernel import KernelEngine, PodNetwork
 from .container_runtime import DEFAULT_TERMINAL, Container, ContainerRuntime, PodSandbox
@@ -47,14 +46,13 @@ class KernelRuntime(ContainerRuntime):
         )  # fmt: skip
         request = SpawnRequest(
             list(spec.argv), dict(spec.env), builtin=spec.builtin, working_dir=spec.working_dir or "/",
-            root=root.as_dict(), rights=spec.rights, identity=spec.identity, one_user=not self._roots.all_users,
+            root=root.as_dict(), rights=spec.rights, identity=spec.identity,
             new_processes=True, terminal=DEFAULT_TERMINAL if spec.tty else None,
         )  # fmt: skip
         return await self._template.spawn(request, {**pod.descriptors, **streams})
 
     async def _spawn_into(self, container: Container, request: SpawnRequest, streams: Mapping[str, int]) -> Child:
-        wanted = replace(request, one_user=not self._roots.all_users)
-        return await self._template.spawn(wanted, {"container": container.child.pidfd, **streams})
+        return await self._template.spawn(request, {"container": container.child.pidfd, **streams})
 
     async def _connect(self, pod: PodSandbox, host: str, port: int) -> socket.socket:
         end = self._engine.socket_in(pod.descriptors["net"])

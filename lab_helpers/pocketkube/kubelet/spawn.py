@@ -62,7 +62,7 @@ class SpawnRequest:
     rights: Rights = Rights()
     identity: Identity = Identity()
     one_user: bool = False
-    """True if only uid 0 exists here: another user is then uid 0 under another number."""
+    """True if only uid 0 exists here: another user is then uid 0 under another number. The template says so."""
     terminal: tuple[int, int] | None = None
     """(width, height) of a new terminal, which becomes its standard streams."""
     hold: bool = False

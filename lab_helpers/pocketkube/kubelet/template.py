@@ -74,21 +74,25 @@ class Finished:
 class Template:
     """The node process's side: sends requests, keeps account of what runs."""
 
-    def __init__(self, end: socket.socket, pid: int, files: Path) -> None:
+    def __init__(self, end: socket.socket, pid: int, files: Path, one_user: bool) -> None:
         self.pid = pid
         self.files = files
         """The sandbox's tmpfs."""
         self.on_death: Callable[[], None] = _end_too
         """Called when the template has died; nothing can be started any more."""
         self._end = end
+        self._one_user = one_user
         self._requests = 0
         self._answers: dict[int, asyncio.Future[Child]] = {}
         self._children: dict[int, Child] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @classmethod
-    def start(cls, files: Path, preload: Sequence[str] = ()) -> Template:
-        """Forks the template. To be called before this process has threads or an event loop."""
+    def start(cls, files: Path, preload: Sequence[str] = (), *, one_user: bool = False) -> Template:
+        """Forks the template. To be called before this process has threads or an event loop.
+
+        `one_user`: only uid 0 exists in this sandbox.
+        """
         ours, theirs = packets.pair()
         pid = os.fork()
         if pid == 0:
@@ -96,7 +100,7 @@ class Template:
             _serve(theirs, preload)
         theirs.close()
         ours.setblocking(False)
-        return cls(ours, pid, files)
+        return cls(ours, pid, files, one_user)
 
     async def spawn(
         self,
@@ -112,7 +116,7 @@ class Template:
         ours.setblocking(False)
         try:
             named = {"status": theirs.fileno(), **descriptors}
-            wanted = replace(request, descriptors=list(named))
+            wanted = replace(request, descriptors=list(named), one_user=self._one_user)
             child = await self._ask({"spawn": wanted.as_dict()}, list(named.values()))
             theirs.close()
             try:
