@@ -33,6 +33,11 @@ def check_version(version: str | None) -> None:
         raise StatusError.unclassified(f"strconv.ParseUint: parsing {go_quote(version)}: invalid syntax")
 
 
+def uid_mismatch(uid: str, meta: Obj) -> str:
+    """What is said when a request is meant for another object of the same name."""
+    return f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta['uid']}"
+
+
 def check_uid(resource: Resource, meta: Obj, uid: str | None, dry_run: bool = False) -> None:
     """An update is meant for one object, not for its successor of the same name.
 
@@ -44,6 +49,6 @@ def check_uid(resource: Resource, meta: Obj, uid: str | None, dry_run: bool = Fa
     folder = _STORAGE_FOLDERS.get(resource.plural, resource.plural)
     parts = ("" if dry_run else "registry", folder, meta.get("namespace"), meta["name"])
     key = "".join(f"/{part}" for part in parts if part)
-    failure = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta['uid']}"
+    failure = uid_mismatch(uid, meta)
     stored = f"StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0"
     raise StatusError.conflict(resource.name, meta["name"], f"{stored}, AdditionalErrorMsg: {failure}")

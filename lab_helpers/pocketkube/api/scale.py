@@ -14,7 +14,7 @@ from ..resources.metadata import validate_metadata
 from ..resources.table import Resource
 from .apply import apply, track_update
 from .managed_fields import Owned, Ownership, write_entries
-from .preconditions import check_name
+from .preconditions import check_name, uid_mismatch
 from .registry import Registry
 from .request import RequestContext
 from .selectors import format_label_selector, format_labels
@@ -81,9 +81,8 @@ def _store(registry: Registry, ctx: RequestContext, resource: Resource, current:
         causes.append(invalid_value("spec.replicas", replicas, "must be greater than or equal to 0"))
     if causes:
         raise StatusError.invalid("Scale.autoscaling", name, causes)
-    uid = current["metadata"]["uid"]
-    if meta.get("uid") not in (None, "", uid):
-        why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {uid}"
+    if meta.get("uid") not in (None, "", current["metadata"]["uid"]):
+        why = uid_mismatch(meta["uid"], current["metadata"])
         raise StatusError.conflict(f"{resource.plural}/scale.{resource.group}".rstrip("."), name, why)
     obj = copy(current)
     obj.setdefault("spec", {})["replicas"] = replicas

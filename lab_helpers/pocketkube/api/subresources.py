@@ -14,6 +14,7 @@ from ..resources.naming import label_key_problems
 from ..resources.table import Resource
 from .apply import track_update
 from .eviction import evict
+from .preconditions import uid_mismatch
 from .registry import Registry
 from .request import RequestContext
 from .status import Cause, StatusError, go_quote, invalid_value, not_supported, required
@@ -34,7 +35,7 @@ def bind_pod(registry: Registry, ctx: RequestContext, resource: Resource, curren
     uid = (binding.get("metadata") or {}).get("uid")
     why = ""
     if uid and uid != meta["uid"]:
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {meta['uid']}"
+        why = uid_mismatch(uid, meta)
     elif meta.get("deletionTimestamp"):
         why = f"pod {name} is being deleted, cannot be assigned to a host"
     elif spec.get("nodeName"):

@@ -224,24 +224,28 @@ class Sockets:
         path = unix_path(raw)
         if path.startswith(_HOST_RESOLVERS):
             question.refuse(errno.ENOENT)
-            return
-        place = self._files.place(question, path) if self._files and path else None
-        if place is None or names is None:
-            question.go_on()
-            return
-        with socket.socket(socket.AF_UNIX, names.kind) as end, _short(place) as short:
-            end.connect(short)
-            self._replace(question, question.signed(0), end)
-            question.give()
+        else:
+            self._use_path(question, path, names, socket.socket.connect, writing=False)
 
     def _bind_unix(self, question: Question, raw: bytes, names: Names | None) -> None:
-        path = unix_path(raw)
-        place = self._files.place(question, path, writing=True) if self._files and path else None
+        self._use_path(question, unix_path(raw), names, socket.socket.bind, writing=True)
+
+    def _use_path(
+        self,
+        question: Question,
+        path: str,
+        names: Names | None,
+        use: Callable[[socket.socket, str], None],
+        *,
+        writing: bool,
+    ) -> None:
+        """Gives the caller a socket of ours that is connected or bound where its own path really is."""
+        place = self._files.place(question, path, writing=writing) if self._files and path else None
         if place is None or names is None:
             question.go_on()
             return
         with socket.socket(socket.AF_UNIX, names.kind) as end, _short(place) as short:
-            end.bind(short)
+            use(end, short)
             self._replace(question, question.signed(0), end)
             question.give()
 

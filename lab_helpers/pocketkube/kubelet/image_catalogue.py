@@ -232,12 +232,16 @@ def _tag_exists(entry: Entry, tag: str, *, added: bool) -> bool:
     return version is not None and version["first"] in entry.get("versions", [version["first"]])
 
 
-def _fill_in(text: str) -> str:
-    # Only the standard library is imported, so `site` and the working folder may be left out; that also starts faster.
+def run_module(*flags: str) -> str:
+    """The command that runs a module of this package inside a container, without its working folder in the way."""
     root = Path(programs.__file__ or "").parents[len(programs.__name__.split("."))]
-    run_module = f"env PYTHONPATH={root} {sys.executable} -S -P -m"
+    return " ".join(["env", f"PYTHONPATH={root}", sys.executable, *flags, "-P", "-m"])
+
+
+def _fill_in(text: str) -> str:
+    # Only the standard library is imported, so `site` may be left out; that also starts faster.
     return (
-        text.replace("{program}", run_module)
+        text.replace("{program}", run_module("-S"))
         .replace("{python}", sys.executable)
         .replace("{programs}", programs.__name__)
     )

@@ -7,13 +7,13 @@ them; so a container gets each that is missing, under its usual path. What the p
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from ..linux import ADMIN_PATH
 from . import programs
+from .image_catalogue import run_module
 from .runtime import Layer
 
 _PROGRAMS = {
@@ -35,11 +35,8 @@ def stand_ins(layers: Sequence[Layer] = ()) -> Mapping[str, bytes]:
 
 @cache
 def _missing() -> Mapping[str, bytes]:
-    root = Path(programs.__file__ or "").parents[len(programs.__name__.split("."))]
     return {
-        f"{_FOLDER}/{name}": (
-            f'#!/bin/sh\nexec env PYTHONPATH={root} {sys.executable} -P -m {programs.__name__}.{module} "$@"\n'
-        ).encode()
+        f"{_FOLDER}/{name}": f'#!/bin/sh\nexec {run_module()} {programs.__name__}.{module} "$@"\n'.encode()
         for name, module in _PROGRAMS.items()
         if shutil.which(name, path=ADMIN_PATH) is None
     }

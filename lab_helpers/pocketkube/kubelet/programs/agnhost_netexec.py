@@ -117,10 +117,8 @@ def _header(request: Handler) -> None:
 def _echo(request: Handler) -> None:
     message, code = request.form.get("msg", ""), request.form.get("code", "")
     log(f"GET /echo?msg={message}&code={code}")
-    if code and not _is_number(code):
-        request.answer(f"argument 'code' must be an integer or empty, got \"{code}\"\n")
-        return
-    request.answer(message, int(code or 200))
+    if _is_code(request, code):
+        request.answer(message, int(code or 200))
 
 
 def _exit(request: Handler) -> None:
@@ -160,10 +158,16 @@ def _readyz(request: Handler) -> None:
 def _redirect(request: Handler) -> None:
     location, code = request.form.get("location", ""), request.form.get("code", "")
     log(f"{request.command} /redirect?msg={location}&code={code}")
+    if _is_code(request, code):
+        request.redirect(location, int(code or 302))
+
+
+def _is_code(request: Handler, code: str) -> bool:
+    """True for a number or nothing; else says what is wrong."""
     if code and not _is_number(code):
         request.answer(f"argument 'code' must be an integer or empty, got \"{code}\"\n")
-        return
-    request.redirect(location, int(code or 302))
+        return False
+    return True
 
 
 def _shutdown(_request: Handler) -> None:
